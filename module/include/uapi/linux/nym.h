@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * The user interface of nym, a socket family whose addresses are names.
+ *
+ * A server binds a name, a client connects to it; everything else is the
+ * ordinary socket API. See af_nym(7).
+ */
+#ifndef _UAPI_LINUX_NYM_H
+#define _UAPI_LINUX_NYM_H
+
+#include <linux/types.h>
+#include <linux/socket.h>
+
+/*
+ * The address family. A module cannot add a number above the kernel's AF_MAX,
+ * so nym takes one that no supported kernel registers (it was reserved for
+ * AF_ASH, which was never written). The module parameter "family" picks
+ * another one.
+ */
+#define AF_NYM		18
+#define PF_NYM		AF_NYM
+
+/* The longest name in bytes, without a terminating NUL. */
+#define NYM_NAME_MAX	125
+
+/**
+ * struct sockaddr_nym - the address of a nym socket
+ * @snym_family: AF_NYM (or the number given as the module parameter "family")
+ * @snym_name: 1 to NYM_NAME_MAX bytes of printable ASCII without space. The
+ *	name ends at the first NUL or at the address length, whichever comes
+ *	first. ':' may not be its first byte (the kernel chooses such names)
+ *	and '@' may not be in it.
+ *
+ * An address of the family alone (length 2) asks bind() to choose a name.
+ * The kernel returns names with one NUL behind them, counted in the length.
+ */
+struct sockaddr_nym {
+	__kernel_sa_family_t snym_family;
+	char snym_name[NYM_NAME_MAX + 1];
+};
+
+#endif /* _UAPI_LINUX_NYM_H */
