@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The family: registration with the kernel, making and releasing sockets, and
+ * the calls that are not worth a file of their own.
+ */
+#include <linux/compat.h>
+#include <linux/module.h>
+#include <linux/sockios.h>
+#include <asm/ioctls.h>
+#include <net/net_namespace.h>
+#include <net/netns/generic.h>
+
+#include "nym.h"
+
+unsigned int nym_family __read_mostly = AF_NYM;
+module_param_named(family, nym_family, uint, 0444);
+MODULE_PARM_DESC(family, "Address family number (default 18)");
+
+static unsigned int nym_net_id __read_mostly;
+
+/**
+ * nym_net() - what nym keeps for a namespace
+ * @net: the namespace
+ *
+ * Context: any
+ * Return: its struct nym_net
+ */
+struct nym_net *nym_net(const struct net *net)
+{
+	return net_generic(net, nym_net_id);
+}
+
+static struct nym_bucket *nym_sock_bucket(const struct sock *sk)
+{
+	return &nym_net(sock_net(sk))->sockets[hash_ptr(sk, ilog2(NYM_SOCK_BUCKETS))];
+}
+
+static void nym_sock_list(struct sock *sk)
+{
+	struct nym_bucket *bucket = nym_sock_bucket(sk);
+
+	spin_lock(&bucket->lock);
+	hlist_add_head_rcu(&sk->sk_node, &bucket->head);
+	spin_unlock(&bucket->lock);
+}
+
+static void nym_sock_unlist(struct sock *sk)
+{
+	struct nym_bucket *bucket = nym_sock_bucket(sk);
+
+	spin_lock(&bucket->lock);
+	hlist_del_init_rcu(&sk->sk_node);
+	spin_unlock(&bucket->lock);
+}
+
+/* Runs a grace period after the last reference has gone. */
+static void nym_sock_destruct(struct sock *sk)
+{
+	nym_endpoint_put(nym_sk(sk)->ep);
+	sock_prot_inuse_add(sock_net(sk), sk->sk_prot, -1);
+}
+
+static struct proto nym_proto = {
+	.name = "NYM",
+	.owner = THIS_MODULE,
+	.obj_size = sizeof(struct nym_sock),
+};
+
+/**
+ * nym_sock_alloc() - a new socket, not connected and without a name
+ * @net: its namespace
+ * @sock: what it belongs to, or NULL if that comes later
+ * @type: SOCK_STREAM
+ * @kern: it is a kernel socket
+ *
+ * Context: sleeps
+ * Return: the socket, to be given up by release or nym_sock_discard(); NULL
+ */
+struct sock *nym_sock_alloc(struct net *net, struct socket *sock, int type,
+			    int kern)
+{
+	struct sock *sk = sk_alloc(net, nym_family, GFP_KERNEL, &nym_proto, kern);
+
+	if (!sk)
+		return NULL;
+	sock_init_data(sock, sk);
+	sock_set_flag(sk, SOCK_RCU_FREE);
+	sk->sk_type = type;
+	sk->sk_destruct = nym_sock_destruct;
+	sk->sk_max_ack_backlog = 0;
+	sock_prot_inuse_add(net, sk->sk_prot, 1);
+	nym_sock_list(sk);
+	return sk;
+}
+
+/**
+ * nym_sock_discard() - give up a socket that never got a struct socket
+ * @sk: the socket, neither bound nor connected
+ *
+ * Context: any but interrupts
+ */
+void nym_sock_discard(struct sock *sk)
+{
+	nym_sock_unlist(sk);
+	sock_set_flag(sk, SOCK_DEAD);
+	sock_put(sk);
+}
+
+/* The last reference of the file has gone: no other call can run. */
+static int nym_release(struct socket *sock)
+{
+	struct sock *sk = sock->sk;
+
+	if (!sk)
+		return 0;
+	nym_sock_unlist(sk);
+	nym_unbind(sk);
+	nym_call_close(sk);
+	sock_orphan(sk);
+	sock->sk = NULL;
+	sock_put(sk);
+	return 0;
+}
+
+static int nym_getname(struct socket *sock, struct sockaddr *addr, int peer)
+{
+	static const struct nym_name none;
+	struct sock *sk = sock->sk;
+	struct nym_conn *conn = nym_sock_conn(sk);
+	struct nym_endpoint *ep;
+
+	if (conn)
+		return nym_end_name(&conn->end[nym_sk(sk)->side ^ !!peer], addr);
+	if (peer)
+		return -ENOTCONN;
+	ep = nym_sock_endpoint(sk);
+	return nym_name_fill(addr, ep ? &ep->name : &none);
+}
+
+static int nym_shutdown(struct socket *sock, int how)
+{
+	struct sock *sk = sock->sk;
+	struct nym_conn *conn;
+	int mode = how + 1;
+
+	if (how < SHUT_RD || how > SHUT_RDWR)
+		return -EINVAL;
+
+	lock_sock(sk);
+	nym_call_settle(sk);
+	WRITE_ONCE(sk->sk_shutdown, sk->sk_shutdown | mode);
+	conn = nym_sk(sk)->conn;
+	if (sk->sk_state == TCP_LISTEN && mode & RCV_SHUTDOWN)
+		nym_backlog_shut(nym_sk(sk)->ep);
+	release_sock(sk);
+
+	sk->sk_state_change(sk);
+	if (conn)
+		nym_conn_shutdown(conn, nym_sk(sk)->side, mode);
+	return 0;
+}
+
+static int nym_ioctl(struct socket *sock, unsigned int cmd, unsigned long arg)
+{
+	struct sock *sk = sock->sk;
+	struct nym_conn *conn;
+	int amount = 0, side;
+
+	if (cmd != SIOCINQ && cmd != SIOCOUTQ)
+		return -ENOIOCTLCMD;
+	if (cmd == SIOCINQ && READ_ONCE(sk->sk_state) == TCP_LISTEN)
+		return -EINVAL;
+	conn = nym_sock_conn(sk);
+	if (conn) {
+		side = nym_sk(sk)->side ^ (cmd == SIOCINQ);
+		amount = nym_ring_used(&conn->ring[side]);
+	}
+	return put_user(amount, (int __user *)arg);
+}
+
+#ifdef CONFIG_COMPAT
+static int nym_compat_ioctl(struct socket *sock, unsigned int cmd,
+			    unsigned long arg)
+{
+	return nym_ioctl(sock, cmd, (unsigned long)compat_ptr(arg));
+}
+#endif
+
+NYM_ACCEPT_OP(nym_accept_op, nym_accept)
+
+/* The family number may be a parameter: nym_init() sets .family. */
+static struct proto_ops nym_stream_ops __ro_after_init = {
+	.owner = THIS_MODULE,
+	.release = nym_release,
+	.bind = nym_bind,
+	.connect = nym_connect,
+	.socketpair = nym_socketpair,
+	.accept = nym_accept_op,
+	.getname = nym_getname,
+	.poll = nym_poll,
+	.ioctl = nym_ioctl,
+#ifdef CONFIG_COMPAT
+	.compat_ioctl = nym_compat_ioctl,
+#endif
+	.listen = nym_listen,
+	.shutdown = nym_shutdown,
+	.sendmsg = nym_stream_sendmsg,
+	.recvmsg = nym_stream_recvmsg,
+	.mmap = sock_no_mmap,
+	.splice_read = nym_splice_read,
+};
+
+static int nym_create(struct net *net, struct socket *sock, int protocol,
+		      int kern)
+{
+	if (protocol && protocol != nym_family)
+		return -EPROTONOSUPPORT;
+	if (sock->type != SOCK_STREAM)
+		return -ESOCKTNOSUPPORT;
+
+	sock->state = SS_UNCONNECTED;
+	sock->ops = &nym_stream_ops;
+	return nym_sock_alloc(net, sock, sock->type, kern) ? 0 : -ENOMEM;
+}
+
+static struct net_proto_family nym_family_ops __ro_after_init = {
+	.owner = THIS_MODULE,
+	.create = nym_create,
+};
+
+static int __net_init nym_net_init(struct net *net)
+{
+	struct nym_net *nn = nym_net(net);
+	int err, i;
+
+	for (i = 0; i < NYM_SOCK_BUCKETS; i++)
+		spin_lock_init(&nn->sockets[i].lock);
+	err = nym_registry_net_init(nn);
+	if (err)
+		return err;
+	err = nym_proc_net_init(net);
+	if (err)
+		nym_registry_net_exit(nn);
+	return err;
+}
+
+static void __net_exit nym_net_exit(struct net *net)
+{
+	nym_proc_net_exit(net);
+	nym_registry_net_exit(nym_net(net));
+}
+
+static struct pernet_operations nym_net_ops = {
+	.init = nym_net_init,
+	.exit = nym_net_exit,
+	.id = &nym_net_id,
+	.size = sizeof(struct nym_net),
+};
+
+static int __init nym_register(void)
+{
+	int err;
+
+	/* The core would only say that there is no room for the number. */
+	if (nym_family == AF_UNSPEC || nym_family >= AF_MAX) {
+		pr_err("nym: family=%u is out of range, the numbers are 1 to %d\n",
+		       nym_family, AF_MAX - 1);
+		return -EINVAL;
+	}
+	nym_family_ops.family = nym_family;
+	nym_stream_ops.family = nym_family;
+	err = sock_register(&nym_family_ops);
+	if (err == -EEXIST)
+		pr_err("nym: address family %u is taken, choose another with family=\n",
+		       nym_family);
+	return err;
+}
+
+static int __init nym_init(void)
+{
+	int err;
+
+	err = nym_ring_cache_init();
+	if (err)
+		return err;
+	err = nym_conn_cache_init();
+	if (err)
+		goto out_ring;
+	err = nym_registry_cache_init();
+	if (err)
+		goto out_conn;
+	err = proto_register(&nym_proto, 1);
+	if (err)
+		goto out_registry;
+	err = register_pernet_subsys(&nym_net_ops);
+	if (err)
+		goto out_proto;
+	err = nym_register();
+	if (err)
+		goto out_net;
+	return 0;
+
+out_net:
+	unregister_pernet_subsys(&nym_net_ops);
+out_proto:
+	proto_unregister(&nym_proto);
+out_registry:
+	nym_registry_cache_exit();
+out_conn:
+	nym_conn_cache_exit();
+out_ring:
+	nym_ring_cache_exit();
+	return err;
+}
+
+static void __exit nym_exit(void)
+{
+	sock_unregister(nym_family);
+	unregister_pernet_subsys(&nym_net_ops);
+	/* Conns and endpoints may still be on their way to their caches. */
+	rcu_barrier();
+	proto_unregister(&nym_proto);
+	nym_registry_cache_exit();
+	nym_conn_cache_exit();
+	nym_ring_cache_exit();
+}
+
+module_init(nym_init);
+module_exit(nym_exit);
+
+MODULE_DESCRIPTION("Sockets addressed by name");
+MODULE_AUTHOR("The nym developers");
+MODULE_LICENSE("GPL");
+MODULE_VERSION("0.1");
+MODULE_ALIAS_NETPROTO(AF_NYM);

@@ -1,0 +1,667 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Calls: listen, connect, accept, and the queue between them.
+ *
+ * A call is the conn itself. connect() puts it into the endpoint's backlog and
+ * it moves along one road:
+ *
+ *	PARKED --> PENDING --> ACCEPTED
+ *	   `-----> REFUSED
+ *
+ * PARKED waits for room among the PENDING, in order; nobody overtakes. With
+ * PENDING the client is connected and may send. accept() takes the oldest and
+ * only then makes the server's socket. When the listener goes away, parked
+ * callers are refused and pending ones see their connection reset.
+ *
+ * Every step is taken under the endpoint's lock, by whoever makes it possible:
+ * the client's socket is not locked for it. It learns of the step by reading
+ * conn->state: connect() when it wakes, poll() whenever asked, every other call
+ * in nym_call_settle().
+ *
+ * A conn in the backlog holds the reference of its called side, and whoever
+ * takes it out owns that reference: accept() for the new socket, otherwise
+ * whoever drops the call. The client's own reference is in nsk->call.
+ */
+#include <linux/cred.h>
+#include <linux/pid.h>
+#include <linux/sched/signal.h>
+
+#include "nym.h"
+
+/**
+ * nym_backlog_init() - an empty backlog that takes no calls
+ * @backlog: the backlog
+ */
+void nym_backlog_init(struct nym_backlog *backlog)
+{
+	INIT_LIST_HEAD(&backlog->pending);
+	INIT_LIST_HEAD(&backlog->parked);
+}
+
+static void nym_call_set(struct nym_conn *conn, enum nym_call state)
+{
+	/* Pairs with the acquire in nym_call_get(). */
+	smp_store_release(&conn->state, state);
+}
+
+static enum nym_call nym_call_get(const struct nym_conn *conn)
+{
+	return smp_load_acquire(&conn->state);
+}
+
+static struct nym_conn *nym_call_of(struct sock *sk)
+{
+	return rcu_dereference_protected(nym_sk(sk)->call,
+					 lockdep_sock_is_held(sk));
+}
+
+static void nym_endpoint_wake(struct nym_endpoint *ep)
+{
+	struct sock *sk;
+
+	rcu_read_lock();
+	sk = rcu_dereference(ep->sk);
+	if (sk)
+		sk->sk_data_ready(sk);
+	rcu_read_unlock();
+}
+
+static void nym_caller_wake(struct nym_conn *conn)
+{
+	/* Pairs with the barrier of a poll() or connect() that saw PARKED. */
+	smp_mb();
+	nym_conn_wake(conn, NYM_CALLER, EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND,
+		      SOCK_WAKE_IO, POLL_OUT);
+}
+
+static void nym_backlog_add(struct nym_backlog *backlog, struct nym_conn *conn)
+{
+	list_add_tail(&conn->queue, &backlog->pending);
+	WRITE_ONCE(backlog->npending, backlog->npending + 1);
+	nym_call_set(conn, NYM_CALL_PENDING);
+}
+
+/*
+ * Moves parked calls up while there is room. The endpoint's lock is held, so
+ * the calls stay in the backlog and alive while they are woken.
+ */
+static bool nym_backlog_promote(struct nym_backlog *backlog)
+{
+	bool any = false;
+
+	while (backlog->nparked && backlog->npending < backlog->limit) {
+		struct nym_conn *conn = list_first_entry(&backlog->parked,
+							 struct nym_conn, queue);
+
+		list_del(&conn->queue);
+		WRITE_ONCE(backlog->nparked, backlog->nparked - 1);
+		nym_backlog_add(backlog, conn);
+		nym_caller_wake(conn);
+		any = true;
+	}
+	return any;
+}
+
+/**
+ * nym_listen() - proto_ops.listen
+ * @sock: the socket
+ * @backlog: how many calls beyond the first may be pending, as with AF_UNIX
+ *
+ * Context: sleeps
+ * Return: 0; -EINVAL if the socket has no name or is connected or connecting
+ */
+int nym_listen(struct socket *sock, int backlog)
+{
+	struct nym_endpoint *ep;
+	struct sock *sk = sock->sk;
+	bool more = false;
+	int err = -EINVAL;
+
+	lock_sock(sk);
+	nym_call_settle(sk);
+	ep = nym_sk(sk)->ep;
+	if (!ep || (sk->sk_state != TCP_CLOSE && sk->sk_state != TCP_LISTEN))
+		goto out;
+
+	nym_set_peer_current(sk);
+	spin_lock(&ep->lock);
+	WRITE_ONCE(ep->backlog.limit, (unsigned int)backlog + 1);
+	WRITE_ONCE(ep->backlog.open, !(sk->sk_shutdown & RCV_SHUTDOWN));
+	more = nym_backlog_promote(&ep->backlog);
+	spin_unlock(&ep->lock);
+	sk->sk_max_ack_backlog = backlog;
+	WRITE_ONCE(sk->sk_state, TCP_LISTEN);
+	err = 0;
+out:
+	release_sock(sk);
+	if (more)
+		nym_endpoint_wake(ep);
+	return err;
+}
+
+/*
+ * Takes no more calls, and the parked ones out of the backlog: they are told
+ * that they are refused, and whoever asked for it owns them.
+ */
+static void nym_backlog_refuse(struct nym_backlog *backlog,
+			       struct list_head *refused)
+{
+	struct nym_conn *conn;
+
+	WRITE_ONCE(backlog->open, false);
+	list_splice_init(&backlog->parked, refused);
+	WRITE_ONCE(backlog->nparked, 0);
+	list_for_each_entry(conn, refused, queue) {
+		struct sock *sk = rcu_dereference_protected(conn->end[NYM_CALLER].sk, 1);
+
+		/* Its socket stays: to go, it must take the call out first. */
+		WRITE_ONCE(sk->sk_err, ECONNREFUSED);
+		nym_call_set(conn, NYM_CALL_REFUSED);
+	}
+}
+
+static void nym_calls_drop(struct list_head *refused, struct list_head *pending)
+{
+	struct nym_conn *conn, *next;
+
+	list_for_each_entry_safe(conn, next, refused, queue) {
+		nym_caller_wake(conn);
+		nym_conn_put(conn);
+	}
+	list_for_each_entry_safe(conn, next, pending, queue)
+		nym_conn_close(conn, NYM_CALLED, true);
+}
+
+/**
+ * nym_backlog_shut() - take no more calls, but keep those that are pending
+ * @ep: the endpoint
+ *
+ * Context: sleeps
+ */
+void nym_backlog_shut(struct nym_endpoint *ep)
+{
+	LIST_HEAD(refused);
+	LIST_HEAD(none);
+
+	spin_lock(&ep->lock);
+	nym_backlog_refuse(&ep->backlog, &refused);
+	spin_unlock(&ep->lock);
+	nym_calls_drop(&refused, &none);
+}
+
+/**
+ * nym_backlog_close() - the endpoint's socket is being released
+ * @ep: the endpoint, out of the table
+ *
+ * Context: sleeps
+ */
+void nym_backlog_close(struct nym_endpoint *ep)
+{
+	LIST_HEAD(refused);
+	LIST_HEAD(pending);
+	struct nym_conn *conn;
+
+	spin_lock(&ep->lock);
+	RCU_INIT_POINTER(ep->sk, NULL);
+	nym_backlog_refuse(&ep->backlog, &refused);
+	list_splice_init(&ep->backlog.pending, &pending);
+	WRITE_ONCE(ep->backlog.npending, 0);
+	list_for_each_entry(conn, &pending, queue)
+		nym_call_set(conn, NYM_CALL_ACCEPTED);
+	spin_unlock(&ep->lock);
+	nym_calls_drop(&refused, &pending);
+}
+
+/*
+ * Lets go of a call that came to nothing. Who refused it may be about to wake
+ * its socket, so the socket must not be found in it any more.
+ */
+static void nym_call_drop(struct sock *sk, struct nym_conn *call)
+{
+	RCU_INIT_POINTER(nym_sk(sk)->call, NULL);
+	RCU_INIT_POINTER(call->end[NYM_CALLER].sk, NULL);
+	nym_set_peer(sk, NULL, NULL);
+	nym_conn_put(call);
+}
+
+/**
+ * nym_call_settle() - bring a socket up to date with its call
+ * @sk: the socket
+ *
+ * Context: lock_sock held
+ */
+void nym_call_settle(struct sock *sk)
+{
+	struct nym_conn *call = nym_call_of(sk);
+
+	if (!call || nym_sk(sk)->conn)
+		return;
+	switch (nym_call_get(call)) {
+	case NYM_CALL_PARKED:
+		break;
+	case NYM_CALL_PENDING:
+	case NYM_CALL_ACCEPTED:
+		nym_conn_attach(call, NYM_CALLER, sk);
+		break;
+	case NYM_CALL_REFUSED:
+		nym_call_drop(sk, call);
+		WRITE_ONCE(sk->sk_state, TCP_CLOSE);
+		sk->sk_socket->state = SS_UNCONNECTED;
+		break;
+	}
+}
+
+/**
+ * nym_call_peek() - what has become of a socket's call?
+ * @sk: the socket
+ * @parked: is set if the call is still parked
+ *
+ * Context: rcu_read_lock() held; no other lock
+ * Return: the conn of a call that is parked or has become a connection, alive
+ * until rcu_read_unlock(); NULL if there is none
+ */
+struct nym_conn *nym_call_peek(struct sock *sk, bool *parked)
+{
+	struct nym_conn *call = rcu_dereference(nym_sk(sk)->call);
+	enum nym_call state;
+
+	*parked = false;
+	if (!call)
+		return NULL;
+	state = nym_call_get(call);
+	*parked = state == NYM_CALL_PARKED;
+	return state == NYM_CALL_REFUSED ? NULL : call;
+}
+
+/* Takes a parked call back. Returns false if it has moved on meanwhile. */
+static bool nym_call_withdraw(struct nym_conn *call)
+{
+	struct nym_endpoint *ep = call->end[NYM_CALLED].ep;
+	bool parked;
+
+	spin_lock(&ep->lock);
+	parked = call->state == NYM_CALL_PARKED;
+	if (parked) {
+		list_del(&call->queue);
+		WRITE_ONCE(ep->backlog.nparked, ep->backlog.nparked - 1);
+		nym_call_set(call, NYM_CALL_REFUSED);
+	}
+	spin_unlock(&ep->lock);
+	if (parked)
+		nym_conn_put(call);
+	return parked;
+}
+
+/**
+ * nym_call_close() - let go of a socket's call, or of its connection
+ * @sk: a socket that is being released
+ *
+ * Context: sleeps; no other call on the socket can run
+ */
+void nym_call_close(struct sock *sk)
+{
+	struct nym_conn *call = rcu_dereference_protected(nym_sk(sk)->call, 1);
+
+	if (!call)
+		return;
+	if (!nym_sk(sk)->conn &&
+	    (nym_call_withdraw(call) || nym_call_get(call) == NYM_CALL_REFUSED))
+		nym_call_drop(sk, call);
+	else
+		nym_conn_close(call, nym_sk(sk)->side, false);
+}
+
+/* Everything that can fail or sleep, before the endpoint is locked. */
+static struct nym_conn *nym_call_alloc(struct sock *sk, struct nym_endpoint *ep)
+{
+	struct nym_conn *call = nym_conn_alloc();
+	struct nym_end *end;
+
+	if (!call)
+		return NULL;
+	end = &call->end[NYM_CALLER];
+	rcu_assign_pointer(end->sk, sk);
+	if (nym_sk(sk)->ep)
+		end->ep = nym_endpoint_get(nym_sk(sk)->ep);
+	else
+		end->id = nym_registry_id(sock_net(sk));
+	call->end[NYM_CALLED].ep = nym_endpoint_get(ep);
+	call->state = NYM_CALL_PARKED;
+	call->pid = get_pid(task_tgid(current));
+	call->cred = get_current_cred();
+	return call;
+}
+
+/* Returns 0 (see call->state), -ECONNREFUSED, or -ENOENT if the name is gone. */
+static int nym_call_submit(struct nym_endpoint *ep, struct nym_conn *call)
+{
+	struct nym_backlog *backlog = &ep->backlog;
+	int err = 0;
+
+	spin_lock(&ep->lock);
+	if (!rcu_access_pointer(ep->sk)) {
+		err = -ENOENT;
+	} else if (!backlog->open) {
+		err = -ECONNREFUSED;
+	} else if (backlog->nparked || backlog->npending >= backlog->limit) {
+		list_add_tail(&call->queue, &backlog->parked);
+		WRITE_ONCE(backlog->nparked, backlog->nparked + 1);
+	} else {
+		nym_backlog_add(backlog, call);
+	}
+	spin_unlock(&ep->lock);
+	return err;
+}
+
+/* What AF_UNIX finds out about the other side, in its order. */
+static int nym_connect_check(struct sock *sk, struct nym_endpoint *ep)
+{
+	int err = nym_endpoint_permission(ep, MAY_WRITE);
+
+	if (err)
+		return err;
+	if (ep->type != sk->sk_type)
+		return -EPROTOTYPE;
+	if (!READ_ONCE(ep->backlog.open))
+		return -ECONNREFUSED;
+	if (sk->sk_state == TCP_ESTABLISHED)
+		return -EISCONN;
+	if (sk->sk_state != TCP_CLOSE)
+		return -EINVAL;
+	return 0;
+}
+
+/* Until somebody accepts, the best answer is who listens. */
+static void nym_call_peer(struct sock *sk, struct nym_endpoint *ep)
+{
+	struct sock *listener;
+
+	rcu_read_lock();
+	listener = rcu_dereference(ep->sk);
+	if (listener)
+		nym_copy_peer(sk, listener);
+	rcu_read_unlock();
+}
+
+/*
+ * Calls one endpoint. Returns 0 when the call is in the backlog, and the
+ * socket's; -ENOENT if the name has gone, so that another may have it now.
+ */
+static int nym_connect_endpoint(struct sock *sk, struct nym_endpoint *ep)
+{
+	struct nym_conn *call;
+	int err;
+
+	err = nym_connect_check(sk, ep);
+	if (err)
+		return err;
+	call = nym_call_alloc(sk, ep);
+	if (!call)
+		return -ENOMEM;
+	nym_call_peer(sk, ep);
+
+	err = nym_call_submit(ep, call);
+	if (err) {
+		/* Nobody has seen it: both references are ours. */
+		nym_conn_put(call);
+		nym_call_drop(sk, call);
+		return err;
+	}
+	WRITE_ONCE(sk->sk_state, TCP_SYN_SENT);
+	sk->sk_socket->state = SS_CONNECTING;
+	rcu_assign_pointer(nym_sk(sk)->call, call);
+	if (nym_call_get(call) != NYM_CALL_PARKED)
+		nym_endpoint_wake(ep);
+	return 0;
+}
+
+static int nym_connect_name(struct sock *sk, const struct nym_name *name)
+{
+	int err;
+
+	do {
+		struct nym_endpoint *ep = nym_endpoint_find(sock_net(sk), name);
+
+		if (!ep)
+			return -ECONNREFUSED;
+		err = nym_connect_endpoint(sk, ep);
+		nym_endpoint_put(ep);
+	} while (err == -ENOENT);
+	return err;
+}
+
+/* Sleeps until a parked call has moved. The socket is unlocked meanwhile. */
+static long nym_call_sleep(struct sock *sk, struct nym_conn *call, long timeo)
+{
+	DEFINE_WAIT_FUNC(wait, woken_wake_function);
+
+	add_wait_queue(sk_sleep(sk), &wait);
+	/* Pairs with the barrier in nym_caller_wake(). */
+	smp_mb();
+	while (nym_call_get(call) == NYM_CALL_PARKED && timeo &&
+	       !signal_pending(current)) {
+		release_sock(sk);
+		timeo = wait_woken(&wait, TASK_INTERRUPTIBLE, timeo);
+		lock_sock(sk);
+	}
+	remove_wait_queue(sk_sleep(sk), &wait);
+	return timeo;
+}
+
+/*
+ * Waits for a parked call that this thread has made. Meanwhile others may
+ * settle it, as any call on the socket does; so it is held.
+ */
+static int nym_connect_wait(struct sock *sk, struct nym_conn *call, long timeo)
+{
+	int err = 0;
+
+	refcount_inc(&call->ref);
+	timeo = nym_call_sleep(sk, call, timeo);
+	if (nym_call_withdraw(call))
+		err = signal_pending(current) ? sock_intr_errno(timeo) : -EAGAIN;
+	else if (nym_call_get(call) == NYM_CALL_REFUSED)
+		err = sock_error(sk) ?: -ECONNREFUSED;
+	nym_call_settle(sk);
+	nym_conn_put(call);
+	return err;
+}
+
+/* The outcome of the call that the socket has just made. */
+static int nym_connect_result(struct sock *sk, long timeo)
+{
+	struct nym_conn *call = nym_call_of(sk);
+
+	if (nym_call_get(call) == NYM_CALL_PARKED) {
+		if (!timeo)
+			return -EINPROGRESS;
+		return nym_connect_wait(sk, call, timeo);
+	}
+	nym_call_settle(sk);
+	return nym_sk(sk)->conn ? 0 : sock_error(sk) ?: -ECONNREFUSED;
+}
+
+static int nym_connect_locked(struct socket *sock, const struct nym_name *name,
+			      int flags)
+{
+	struct sock *sk = sock->sk;
+	int err;
+
+	if (sock->state == SS_CONNECTING) {
+		nym_call_settle(sk);
+		if (nym_sk(sk)->conn)
+			goto connected;
+		if (nym_call_of(sk))
+			return -EALREADY;
+	}
+	/* The result of an earlier call, if nobody has asked for it yet. */
+	if (sk->sk_state == TCP_CLOSE) {
+		err = sock_error(sk);
+		if (err)
+			return err;
+	}
+
+	err = nym_connect_name(sk, name);
+	if (!err)
+		err = nym_connect_result(sk, sock_sndtimeo(sk, flags & O_NONBLOCK));
+	if (err)
+		return err;
+connected:
+	sock->state = SS_CONNECTED;
+	return 0;
+}
+
+/**
+ * nym_connect() - proto_ops.connect of connection-oriented sockets
+ * @sock: the socket
+ * @addr: a name
+ * @len: length of @addr
+ * @flags: O_NONBLOCK
+ *
+ * Context: sleeps
+ * Return: 0; -EINVAL for a bad address or a listening socket; -ECONNREFUSED
+ * if nobody listens there; -EACCES; -EPROTOTYPE; -EISCONN; -ENOMEM. With a
+ * full backlog -EINPROGRESS and then -EALREADY if non-blocking, else -EAGAIN
+ * after SO_SNDTIMEO and -EINTR or -ERESTARTSYS after a signal.
+ */
+int nym_connect(struct socket *sock, nym_sockaddr *addr, int len, int flags)
+{
+	struct sock *sk = sock->sk;
+	struct nym_name name;
+	int err;
+
+	err = nym_name_parse(&name, addr, len);
+	if (err)
+		return err;
+	if (!name.len)
+		return -EINVAL;
+
+	lock_sock(sk);
+	err = nym_connect_locked(sock, &name, flags);
+	release_sock(sk);
+	return err;
+}
+
+static struct nym_conn *nym_backlog_take(struct nym_endpoint *ep)
+{
+	struct nym_backlog *backlog = &ep->backlog;
+	struct nym_conn *conn;
+	bool more = false;
+
+	spin_lock(&ep->lock);
+	conn = list_first_entry_or_null(&backlog->pending, struct nym_conn, queue);
+	if (conn) {
+		list_del(&conn->queue);
+		WRITE_ONCE(backlog->npending, backlog->npending - 1);
+		nym_call_set(conn, NYM_CALL_ACCEPTED);
+		more = nym_backlog_promote(backlog);
+	}
+	spin_unlock(&ep->lock);
+	if (more)
+		nym_endpoint_wake(ep);
+	return conn;
+}
+
+/*
+ * Waits until a call is pending: 0, or why not. Woken one by one, so whoever
+ * is woken looks at the backlog before anything else may send it away.
+ */
+static int nym_accept_wait(struct sock *sk, struct nym_endpoint *ep, long *timeo)
+{
+	DEFINE_WAIT(wait);
+	int err = 0;
+
+	if (READ_ONCE(ep->backlog.npending))
+		return 0;
+	for (;;) {
+		prepare_to_wait_exclusive(sk_sleep(sk), &wait, TASK_INTERRUPTIBLE);
+		if (READ_ONCE(ep->backlog.npending))
+			break;
+		if (READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN)
+			err = -EINVAL;
+		else if (!*timeo)
+			err = -EAGAIN;
+		else if (signal_pending(current))
+			err = sock_intr_errno(*timeo);
+		if (err)
+			break;
+		*timeo = schedule_timeout(*timeo);
+	}
+	finish_wait(sk_sleep(sk), &wait);
+	return err;
+}
+
+/* Makes the called side of a conn the new socket. Cannot fail. */
+static void nym_accept_attach(struct nym_conn *conn, struct sock *sk,
+			      struct socket *newsock)
+{
+	struct sock *caller;
+
+	nym_set_peer(sk, conn->pid, conn->cred);
+	conn->pid = NULL;
+	conn->cred = NULL;
+	sock_graft(sk, newsock);
+	nym_conn_attach(conn, NYM_CALLED, sk);
+	newsock->state = SS_CONNECTED;
+
+	/*
+	 * The caller wakes nobody until it sees this. What it sent before is
+	 * seen by whoever sleeps on the new socket, because entering a wait
+	 * queue is a full barrier, as there is one between its sending and
+	 * waking.
+	 */
+	rcu_assign_pointer(conn->end[NYM_CALLED].sk, sk);
+
+	rcu_read_lock();
+	caller = rcu_dereference(conn->end[NYM_CALLER].sk);
+	if (caller)
+		nym_set_peer_current(caller);
+	rcu_read_unlock();
+}
+
+/**
+ * nym_accept() - proto_ops.accept
+ * @sock: the listening socket
+ * @newsock: to become the connection
+ * @flags: O_NONBLOCK
+ * @kern: the new socket is a kernel socket
+ *
+ * Context: sleeps
+ * Return: 0; -EINVAL if not listening, or shut down and empty; -EAGAIN;
+ * -EINTR or -ERESTARTSYS; -ENOMEM
+ */
+int nym_accept(struct socket *sock, struct socket *newsock, int flags,
+	       bool kern)
+{
+	struct sock *sk = sock->sk, *newsk = NULL;
+	struct nym_conn *conn = NULL;
+	struct nym_endpoint *ep;
+	long timeo;
+	int err;
+
+	if (READ_ONCE(sk->sk_state) != TCP_LISTEN)
+		return -EINVAL;
+	ep = nym_sock_endpoint(sk);
+	timeo = sock_rcvtimeo(sk, flags & O_NONBLOCK);
+
+	do {
+		err = nym_accept_wait(sk, ep, &timeo);
+		if (!err && !newsk)
+			newsk = nym_sock_alloc(sock_net(sk), NULL, sk->sk_type, kern);
+		if (!err && !newsk)
+			err = -ENOMEM;
+		if (!err)
+			conn = nym_backlog_take(ep);
+	} while (!err && !conn);
+
+	if (err) {
+		if (newsk)
+			nym_sock_discard(newsk);
+		/* Who was woken for a call and cannot take it wakes the next. */
+		if (READ_ONCE(ep->backlog.npending))
+			nym_endpoint_wake(ep);
+		return err;
+	}
+	nym_accept_attach(conn, newsk, newsock);
+	return 0;
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What differs between the kernels nym builds on, and nothing else.
+ *
+ * module/Kbuild looks into the kernel's headers and defines NYM_HAVE_*;
+ * versions are never compared. Each entry says what changed and when; it goes
+ * away when the oldest supported kernel has the new form.
+ */
+#ifndef _NYM_COMPAT_H
+#define _NYM_COMPAT_H
+
+#include <linux/fs.h>
+#include <linux/net.h>
+#include <linux/socket.h>
+#include <net/sock.h>
+
+/*
+ * proto_ops.accept takes its flags in one struct since 6.10
+ * ("net: change proto and proto_ops accept type").
+ */
+#ifdef NYM_HAVE_PROTO_ACCEPT_ARG
+#define NYM_ACCEPT_OP(op, fn)						\
+static int op(struct socket *sock, struct socket *newsock,		\
+	      struct proto_accept_arg *arg)				\
+{									\
+	return fn(sock, newsock, arg->flags, arg->kern);		\
+}
+#else
+#define NYM_ACCEPT_OP(op, fn)						\
+static int op(struct socket *sock, struct socket *newsock, int flags,	\
+	      bool kern)						\
+{									\
+	return fn(sock, newsock, flags, kern);				\
+}
+#endif
+
+/*
+ * proto_ops.bind and .connect say that the address has no fixed size since
+ * 6.19 ("net: Convert proto_ops callbacks to use sockaddr_unsized").
+ */
+#ifdef NYM_HAVE_SOCKADDR_UNSIZED
+typedef struct sockaddr_unsized nym_sockaddr;
+#else
+typedef struct sockaddr nym_sockaddr;
+#endif
+
+/*
+ * generic_permission() takes the mount's id mapping instead of a user
+ * namespace since 6.3 ("fs: port ->permission() to pass mnt_idmap"). Sockets
+ * are on no mount that maps ids.
+ */
+#ifdef NYM_HAVE_MNT_IDMAP
+#define NYM_NO_IDMAP (&nop_mnt_idmap)
+#else
+#define NYM_NO_IDMAP (&init_user_ns)
+#endif
+
+#endif /* _NYM_COMPAT_H */

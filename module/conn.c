@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Connections: the object that two sockets share, how one side tells the
+ * other, and how each lets go.
+ *
+ * A side reaches the other's socket only to wake it, to leave an error or to
+ * say who is there, under RCU and without its lock. Everything else passes
+ * through the rings.
+ */
+#include <linux/cred.h>
+#include <linux/pid.h>
+#include <linux/slab.h>
+
+#include "nym.h"
+
+static struct kmem_cache *nym_conn_cache;
+
+/**
+ * nym_conn_alloc() - a new connection, unknown to anybody
+ *
+ * Context: sleeps
+ * Return: the conn, holding the reference of each of its two sides, or NULL
+ */
+struct nym_conn *nym_conn_alloc(void)
+{
+	struct nym_conn *conn;
+
+	conn = kmem_cache_zalloc(nym_conn_cache, GFP_KERNEL_ACCOUNT);
+	if (!conn)
+		return NULL;
+	nym_ring_init(&conn->ring[NYM_CALLER]);
+	nym_ring_init(&conn->ring[NYM_CALLED]);
+	refcount_set(&conn->ref, 2);
+	INIT_LIST_HEAD(&conn->queue);
+	return conn;
+}
+
+static void nym_conn_free_rcu(struct rcu_head *rcu)
+{
+	kmem_cache_free(nym_conn_cache,
+			container_of(rcu, struct nym_conn, rcu));
+}
+
+/**
+ * nym_conn_put() - drop a side's reference
+ * @conn: the connection
+ *
+ * Context: any
+ */
+void nym_conn_put(struct nym_conn *conn)
+{
+	if (!refcount_dec_and_test(&conn->ref))
+		return;
+	/* The pages must not wait: poll() only looks at the conn itself. */
+	nym_ring_destroy(&conn->ring[NYM_CALLER]);
+	nym_ring_destroy(&conn->ring[NYM_CALLED]);
+	nym_endpoint_put(conn->end[NYM_CALLER].ep);
+	nym_endpoint_put(conn->end[NYM_CALLED].ep);
+	put_pid(conn->pid);
+	put_cred(conn->cred);
+	call_rcu(&conn->rcu, nym_conn_free_rcu);
+}
+
+/**
+ * nym_sock_settled_conn() - the connection, after a look at a parked call
+ * @sk: a socket whose file the caller holds
+ *
+ * Context: takes lock_sock; sleeps
+ * Return: as nym_sock_conn()
+ */
+struct nym_conn *nym_sock_settled_conn(struct sock *sk)
+{
+	/* An unconnected socket, the common case here, is not worth a lock. */
+	if (!rcu_access_pointer(nym_sk(sk)->call))
+		return NULL;
+	lock_sock(sk);
+	nym_call_settle(sk);
+	release_sock(sk);
+	return nym_sk(sk)->conn;
+}
+
+/**
+ * nym_conn_attach() - give a connection to a socket
+ * @conn: the connection; the side's reference passes to the socket
+ * @side: the side
+ * @sk: the socket, locked or not yet known to anybody
+ *
+ * end[side].sk is set by the caller, which may want it earlier.
+ */
+void nym_conn_attach(struct nym_conn *conn, int side, struct sock *sk)
+{
+	struct nym_sock *nsk = nym_sk(sk);
+
+	nsk->side = side;
+	rcu_assign_pointer(nsk->call, conn);
+	/* Pairs with the acquire in nym_sock_conn(). */
+	smp_store_release(&nsk->conn, conn);
+	WRITE_ONCE(sk->sk_state, TCP_ESTABLISHED);
+}
+
+/**
+ * nym_conn_wake() - wake the socket of one side
+ * @conn: the connection
+ * @side: the side to wake
+ * @mask: poll events that have come true
+ * @how: SOCK_WAKE_*, for SIGIO
+ * @band: POLL_*, for SIGIO
+ *
+ * The caller has a full barrier between what it published and this call; it
+ * pairs with the one that a sleeper has between entering its wait queue and
+ * looking, and with the one after accept() has set the called side's socket.
+ *
+ * Context: any
+ */
+void nym_conn_wake(struct nym_conn *conn, int side, __poll_t mask, int how,
+		   int band)
+{
+	struct socket_wq *wq;
+	struct sock *sk;
+
+	rcu_read_lock();
+	sk = rcu_dereference(conn->end[side].sk);
+	if (sk) {
+		wq = rcu_dereference(sk->sk_wq);
+		if (wq && waitqueue_active(&wq->wait))
+			wake_up_interruptible_sync_poll(&wq->wait, mask);
+		sk_wake_async(sk, how, band);
+	}
+	rcu_read_unlock();
+}
+
+/* Wakes everybody who sleeps at a side, whatever for. */
+static void nym_conn_wake_all(struct nym_conn *conn, int side, int band)
+{
+	struct sock *sk;
+
+	rcu_read_lock();
+	sk = rcu_dereference(conn->end[side].sk);
+	if (sk) {
+		sk->sk_state_change(sk);
+		if (band)
+			sk_wake_async(sk, SOCK_WAKE_WAITD, band);
+	}
+	rcu_read_unlock();
+}
+
+static void nym_ring_shut(struct nym_ring *ring)
+{
+	/*
+	 * Pairs with the acquires in nym_ring_writable(), nym_stream_poll() and
+	 * the read and write loops: who sees it sees all bytes sent before it,
+	 * and the error.
+	 */
+	smp_store_release(&ring->shut, 1);
+}
+
+/**
+ * nym_conn_shutdown() - tell the other side
+ * @conn: the connection
+ * @side: who shuts down
+ * @mode: RCV_SHUTDOWN, SEND_SHUTDOWN or both
+ *
+ * Context: any
+ */
+void nym_conn_shutdown(struct nym_conn *conn, int side, int mode)
+{
+	int band = 0;
+
+	if (mode & RCV_SHUTDOWN)
+		nym_ring_shut(&conn->ring[!side]);
+	if (mode & SEND_SHUTDOWN) {
+		nym_ring_shut(&conn->ring[side]);
+		band = mode == SHUTDOWN_MASK ? POLL_HUP : POLL_IN;
+	}
+	nym_conn_wake_all(conn, !side, band);
+}
+
+static void nym_conn_reset(struct nym_conn *conn, int side)
+{
+	struct sock *sk;
+
+	rcu_read_lock();
+	sk = rcu_dereference(conn->end[side].sk);
+	if (sk)
+		WRITE_ONCE(sk->sk_err, ECONNRESET);
+	rcu_read_unlock();
+}
+
+/**
+ * nym_conn_close() - let go of one side
+ * @conn: the connection
+ * @side: the side; nobody else acts for it any more
+ * @reset: its socket never came to be, so the other gets ECONNRESET
+ *
+ * Drops the side's reference.
+ *
+ * Context: sleeps
+ */
+void nym_conn_close(struct nym_conn *conn, int side, bool reset)
+{
+	struct nym_ring *in = &conn->ring[!side];
+
+	RCU_INIT_POINTER(conn->end[side].sk, NULL);
+
+	WRITE_ONCE(in->dead, 1);
+	/*
+	 * Pairs with the barrier in nym_stream_publish(): either we see what
+	 * was sent, or the sender sees that nobody will read it.
+	 */
+	smp_mb();
+	if (reset || nym_ring_used(in))
+		nym_conn_reset(conn, !side);
+
+	nym_conn_shutdown(conn, side, SHUTDOWN_MASK);
+	nym_ring_drain(in);
+	nym_conn_put(conn);
+}
+
+/**
+ * nym_set_peer() - say who is at the other end of a socket
+ * @sk: the socket
+ * @pid: its peer's process; the reference passes to the socket
+ * @cred: its peer's credentials; likewise
+ *
+ * Context: any but interrupts
+ */
+void nym_set_peer(struct sock *sk, struct pid *pid, const struct cred *cred)
+{
+	spin_lock(&sk->sk_peer_lock);
+	swap(sk->sk_peer_pid, pid);
+	swap(sk->sk_peer_cred, cred);
+	spin_unlock(&sk->sk_peer_lock);
+	put_pid(pid);
+	put_cred(cred);
+}
+
+/**
+ * nym_set_peer_current() - the current process is at the other end
+ * @sk: the socket
+ */
+void nym_set_peer_current(struct sock *sk)
+{
+	nym_set_peer(sk, get_pid(task_tgid(current)), get_current_cred());
+}
+
+/**
+ * nym_copy_peer() - the peer of one socket is that of another, too
+ * @sk: the socket
+ * @from: the other; its lock and @sk's are never held together
+ */
+void nym_copy_peer(struct sock *sk, struct sock *from)
+{
+	const struct cred *cred;
+	struct pid *pid;
+
+	spin_lock(&from->sk_peer_lock);
+	pid = get_pid(from->sk_peer_pid);
+	cred = get_cred(from->sk_peer_cred);
+	spin_unlock(&from->sk_peer_lock);
+	nym_set_peer(sk, pid, cred);
+}
+
+static void nym_pair_end(struct nym_conn *conn, int side, struct socket *sock)
+{
+	struct sock *sk = sock->sk;
+
+	conn->end[side].id = nym_registry_id(sock_net(sk));
+	rcu_assign_pointer(conn->end[side].sk, sk);
+	nym_set_peer_current(sk);
+	nym_conn_attach(conn, side, sk);
+	sock->state = SS_CONNECTED;
+}
+
+/**
+ * nym_socketpair() - proto_ops.socketpair
+ * @a: one socket, new
+ * @b: the other, new
+ *
+ * Context: sleeps
+ * Return: 0 or -ENOMEM
+ */
+int nym_socketpair(struct socket *a, struct socket *b)
+{
+	struct nym_conn *conn = nym_conn_alloc();
+
+	if (!conn)
+		return -ENOMEM;
+	conn->state = NYM_CALL_ACCEPTED;
+	nym_pair_end(conn, NYM_CALLER, a);
+	nym_pair_end(conn, NYM_CALLED, b);
+	return 0;
+}
+
+/**
+ * nym_conn_cache_init() - at module load
+ * Return: 0 or -ENOMEM
+ */
+int __init nym_conn_cache_init(void)
+{
+	nym_conn_cache = KMEM_CACHE(nym_conn, SLAB_ACCOUNT);
+	return nym_conn_cache ? 0 : -ENOMEM;
+}
+
+/**
+ * nym_conn_cache_exit() - at module unload, after rcu_barrier()
+ */
+void nym_conn_cache_exit(void)
+{
+	kmem_cache_destroy(nym_conn_cache);
+}

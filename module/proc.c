@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * /proc/net/nym: one line for each socket of a network namespace.
+ *
+ * The sockets are walked under RCU, without any of their locks: a line is a
+ * snapshot of one socket, the file as a whole is not. A position is a bucket
+ * and an index in it, so that reading n sockets takes about n steps and not
+ * the square of it. Whether a name may be seen is asked as who opened the file.
+ */
+#include <linux/cred.h>
+#include <linux/fs.h>
+#include <linux/proc_fs.h>
+#include <linux/seq_file.h>
+#include <net/net_namespace.h>
+
+#include "nym.h"
+
+/* Position 0 is the heading; bucket and index + 1 are in the others. */
+#define NYM_POS_BITS	48
+#define NYM_POS(bucket, index)	((loff_t)(bucket) << NYM_POS_BITS | ((index) + 1))
+
+static struct sock *nym_proc_seek(struct seq_file *seq, loff_t *pos)
+{
+	struct nym_net *nn = nym_net(seq_file_net(seq));
+	unsigned int bucket = *pos >> NYM_POS_BITS;
+	u64 index = (*pos & (BIT_ULL(NYM_POS_BITS) - 1)) - 1;
+
+	for (; bucket < NYM_SOCK_BUCKETS; bucket++, index = 0) {
+		struct sock *sk;
+		u64 i = 0;
+
+		sk_for_each_rcu(sk, &nn->sockets[bucket].head) {
+			if (i++ == index) {
+				*pos = NYM_POS(bucket, index);
+				return sk;
+			}
+		}
+	}
+	return NULL;
+}
+
+static void *nym_proc_start(struct seq_file *seq, loff_t *pos)
+	__acquires(RCU)
+{
+	rcu_read_lock();
+	return *pos ? nym_proc_seek(seq, pos) : SEQ_START_TOKEN;
+}
+
+static void *nym_proc_next(struct seq_file *seq, void *v, loff_t *pos)
+{
+	struct sock *sk;
+
+	++*pos;
+	if (v == SEQ_START_TOKEN)
+		return nym_proc_seek(seq, pos);
+
+	/* The usual case: the successor is the next in its bucket. */
+	sk = sk_next(v);
+	return sk ? sk : nym_proc_seek(seq, pos);
+}
+
+static void nym_proc_stop(struct seq_file *seq, void *v)
+	__releases(RCU)
+{
+	rcu_read_unlock();
+}
+
+static const char *nym_proc_state(const struct sock *sk, bool bound)
+{
+	switch (READ_ONCE(sk->sk_state)) {
+	case TCP_LISTEN:
+		return "listening";
+	case TCP_SYN_SENT:
+		return "connecting";
+	case TCP_ESTABLISHED:
+		return "connected";
+	default:
+		return bound ? "bound" : "unconnected";
+	}
+}
+
+/* "-" for a socket without a name, "?" for one that the reader may not see. */
+static void nym_proc_name(struct seq_file *seq, struct nym_endpoint *ep,
+			  const struct nym_end *end)
+{
+	const struct cred *old;
+	int err;
+
+	if (!ep) {
+		if (end)
+			seq_printf(seq, ":%llx", end->id);
+		else
+			seq_putc(seq, '-');
+		return;
+	}
+	old = override_creds(seq->file->f_cred);
+	err = nym_endpoint_permission(ep, MAY_READ);
+	revert_creds(old);
+	/* A name whose socket has gone is only a connection's, and no secret. */
+	seq_puts(seq, err == -EACCES ? "?" : ep->name.text);
+}
+
+static void nym_proc_inode(struct seq_file *seq, const struct inode *inode)
+{
+	struct user_namespace *ns = seq_user_ns(seq);
+
+	seq_printf(seq, " %u %u %04o", from_kuid_munged(ns, inode->i_uid),
+		   from_kgid_munged(ns, inode->i_gid), inode->i_mode & S_IALLUGO);
+}
+
+static void nym_proc_sock(struct seq_file *seq, struct sock *sk,
+			  const struct inode *inode)
+{
+	struct nym_endpoint *ep = nym_sock_endpoint(sk);
+	unsigned int queued = 0, calls = 0, limit = 0;
+	const char *state = nym_proc_state(sk, ep);
+	const struct nym_end *end = NULL;
+	struct nym_conn *conn;
+	bool parked;
+
+	conn = nym_call_peek(sk, &parked);
+	if (conn) {
+		int side = nym_sk(sk)->side;
+
+		end = &conn->end[side];
+		if (!parked) {
+			queued = nym_ring_used(&conn->ring[!side]);
+			limit = nym_sock_limit(sk);
+			state = "connected";
+		}
+		ep = end->ep;
+	} else if (ep && READ_ONCE(sk->sk_state) == TCP_LISTEN) {
+		calls = READ_ONCE(ep->backlog.npending) +
+			READ_ONCE(ep->backlog.nparked);
+		limit = READ_ONCE(ep->backlog.limit);
+	}
+
+	nym_proc_name(seq, ep, end);
+	seq_printf(seq, " stream %s", state);
+	nym_proc_inode(seq, inode);
+	seq_printf(seq, " %u %u %u %lu\n", queued, calls, limit, inode->i_ino);
+}
+
+static int nym_proc_show(struct seq_file *seq, void *v)
+{
+	struct socket *sock;
+
+	if (v == SEQ_START_TOKEN) {
+		seq_puts(seq, "Name Type State Uid Gid Mode Queued Pending Limit Inode\n");
+		return 0;
+	}
+	/* A socket that is being made or released has no inode to show. */
+	sock = READ_ONCE(((struct sock *)v)->sk_socket);
+	if (sock)
+		nym_proc_sock(seq, v, SOCK_INODE(sock));
+	return 0;
+}
+
+static const struct seq_operations nym_proc_ops = {
+	.start = nym_proc_start,
+	.next = nym_proc_next,
+	.stop = nym_proc_stop,
+	.show = nym_proc_show,
+};
+
+/**
+ * nym_proc_net_init() - make /proc/net/nym in a namespace
+ * @net: the namespace
+ *
+ * Return: 0 or -ENOMEM
+ */
+int nym_proc_net_init(struct net *net)
+{
+	return proc_create_net("nym", 0444, net->proc_net, &nym_proc_ops,
+			       sizeof(struct seq_net_private)) ? 0 : -ENOMEM;
+}
+
+/**
+ * nym_proc_net_exit() - remove it
+ * @net: the namespace
+ */
+void nym_proc_net_exit(struct net *net)
+{
+	remove_proc_entry("nym", net->proc_net);
+}

@@ -1,0 +1,426 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The ring: one direction's bytes. ring.h has the idea, the locking and what
+ * passes between writer and reader.
+ *
+ * Copies may fault anywhere. A writer appends behind a cursor and publishes
+ * with one store of the tail, so what it does not commit never was there; a
+ * reader fetches behind a cursor and consumes what it wants to be gone.
+ */
+#include <linux/gfp.h>
+#include <linux/slab.h>
+
+#include "ring.h"
+
+static struct kmem_cache *nym_chunk_cache;
+
+static u32 nym_chunk_size(const struct nym_chunk *chunk)
+{
+	return PAGE_SIZE << chunk->order;
+}
+
+static void nym_chunk_free(struct nym_chunk *chunk)
+{
+	free_pages((unsigned long)chunk->data, chunk->order);
+	kmem_cache_free(nym_chunk_cache, chunk);
+}
+
+static void nym_chunk_free_list(struct nym_chunk *chunk)
+{
+	while (chunk) {
+		struct nym_chunk *next = chunk->next;
+
+		nym_chunk_free(chunk);
+		chunk = next;
+	}
+}
+
+/* Large writes get large chunks, if such are to be had without effort. */
+static void *nym_chunk_pages(size_t want, u32 *order)
+{
+	gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_NOWARN;
+	unsigned long addr;
+
+	*order = min_t(u32, get_order(want), NYM_CHUNK_ORDER_MAX);
+	if (*order) {
+		addr = __get_free_pages(gfp | __GFP_COMP | __GFP_NORETRY, *order);
+		if (addr)
+			return (void *)addr;
+		*order = 0;
+	}
+	return (void *)__get_free_pages(gfp, 0);
+}
+
+static struct nym_chunk *nym_chunk_alloc(size_t want)
+{
+	struct nym_chunk *chunk;
+
+	chunk = kmem_cache_alloc(nym_chunk_cache, GFP_KERNEL_ACCOUNT);
+	if (!chunk)
+		return NULL;
+
+	chunk->data = nym_chunk_pages(want, &chunk->order);
+	if (!chunk->data) {
+		kmem_cache_free(nym_chunk_cache, chunk);
+		return NULL;
+	}
+	chunk->next = NULL;
+	return chunk;
+}
+
+static struct nym_chunk *nym_chunk_get(struct nym_ring *ring, size_t want)
+{
+	struct nym_chunk *chunk = NULL;
+
+	/* Only writers take the spare, so one that is seen can be taken. */
+	if (READ_ONCE(ring->spare))
+		chunk = xchg(&ring->spare, NULL);
+	if (!chunk)
+		chunk = nym_chunk_alloc(want);
+	return chunk;
+}
+
+static void nym_chunk_recycle(struct nym_ring *ring, struct nym_chunk *chunk)
+{
+	chunk->next = NULL;
+	if (READ_ONCE(ring->spare) || cmpxchg(&ring->spare, NULL, chunk))
+		nym_chunk_free(chunk);
+}
+
+/**
+ * nym_ring_init() - make an empty ring
+ * @ring: zeroed memory
+ */
+void nym_ring_init(struct nym_ring *ring)
+{
+	mutex_init(&ring->wlock);
+	mutex_init(&ring->rlock);
+}
+
+/**
+ * nym_ring_destroy() - free all a ring holds
+ * @ring: a ring that nobody else can reach any more
+ *
+ * Context: any, also softirq
+ */
+void nym_ring_destroy(struct nym_ring *ring)
+{
+	nym_chunk_free_list(ring->first);
+	nym_chunk_free_list(ring->spare);
+}
+
+/**
+ * nym_ring_write_begin() - start to append
+ * @ring: the ring
+ * @cur: is set to the end of what is published
+ *
+ * Context: @ring->wlock held until nym_ring_commit()
+ */
+void nym_ring_write_begin(struct nym_ring *ring, struct nym_ring_cursor *cur)
+{
+	lockdep_assert_held(&ring->wlock);
+	cur->chunk = ring->last;
+	cur->fresh = NULL;
+	cur->pos = ring->tail;
+}
+
+/* How much can be written at @pos before @chunk is full? */
+static u32 nym_chunk_room(const struct nym_chunk *chunk, u32 pos, u32 head)
+{
+	u32 from = (s32)(head - chunk->base) > 0 ? head : chunk->base;
+
+	return nym_chunk_size(chunk) - (pos - from);
+}
+
+/* Makes room for at least one byte at the cursor. */
+static int nym_ring_extend(struct nym_ring *ring, struct nym_ring_cursor *cur,
+			   size_t want)
+{
+	struct nym_chunk *chunk = nym_chunk_get(ring, want);
+
+	if (!chunk)
+		return -ENOMEM;
+	chunk->base = cur->pos;
+	if (cur->fresh)
+		cur->chunk->next = chunk;
+	else
+		cur->fresh = chunk;
+	cur->chunk = chunk;
+	return 0;
+}
+
+/**
+ * nym_ring_append() - copy bytes behind the cursor, without publishing them
+ * @ring: the ring
+ * @cur: moves behind the bytes that were copied
+ * @from: the bytes; advanced by as much
+ * @len: how many; the caller keeps the ring's limit
+ *
+ * Context: sleeps; @ring->wlock held
+ * Return: how many bytes were copied, less than @len when user memory faulted
+ * or memory ran out; -EFAULT or -ENOMEM when not even one
+ */
+ssize_t nym_ring_append(struct nym_ring *ring, struct nym_ring_cursor *cur,
+			struct iov_iter *from, size_t len)
+{
+	u32 head = smp_load_acquire(&ring->head);
+	size_t done = 0;
+	int err = 0;
+
+	while (done < len) {
+		u32 off, n, copied;
+
+		if (!cur->chunk || !nym_chunk_room(cur->chunk, cur->pos, head)) {
+			err = nym_ring_extend(ring, cur, len - done);
+			if (err)
+				break;
+		}
+		off = (cur->pos - cur->chunk->base) & (nym_chunk_size(cur->chunk) - 1);
+		n = min(nym_chunk_room(cur->chunk, cur->pos, head),
+			nym_chunk_size(cur->chunk) - off);
+		n = min_t(size_t, n, len - done);
+
+		copied = copy_from_iter(cur->chunk->data + off, n, from);
+		cur->pos += copied;
+		done += copied;
+		if (copied < n) {
+			err = -EFAULT;
+			break;
+		}
+	}
+	return done ? done : err;
+}
+
+/**
+ * nym_ring_commit() - publish what was appended
+ * @ring: the ring
+ * @cur: the cursor; not to be used afterwards. Setting its position back to
+ *	@ring->tail before the call publishes nothing.
+ *
+ * Context: @ring->wlock held
+ */
+void nym_ring_commit(struct nym_ring *ring, struct nym_ring_cursor *cur)
+{
+	lockdep_assert_held(&ring->wlock);
+	if (cur->pos == ring->tail) {
+		nym_chunk_free_list(cur->fresh);
+		return;
+	}
+	if (cur->fresh) {
+		if (ring->last)
+			/* Pairs with the acquire in nym_cursor_chunk(). */
+			smp_store_release(&ring->last->next, cur->fresh);
+		else
+			ring->first = cur->fresh;
+		ring->last = cur->chunk;
+	}
+	/* Pairs with the acquire in nym_ring_read_begin(). */
+	smp_store_release(&ring->tail, cur->pos);
+}
+
+/**
+ * nym_ring_read_begin() - start to fetch
+ * @ring: the ring
+ * @cur: is set to the first unread byte
+ *
+ * Context: @ring->rlock held until nym_ring_consume() or until the cursor is
+ * dropped; dropping it without consuming leaves everything unread
+ */
+void nym_ring_read_begin(struct nym_ring *ring, struct nym_ring_cursor *cur)
+{
+	lockdep_assert_held(&ring->rlock);
+	cur->pos = ring->head;
+	/* Pairs with the release in nym_ring_commit(). */
+	cur->end = smp_load_acquire(&ring->tail);
+	/* In an empty ring the writer may be about to set ->first. */
+	cur->chunk = cur->pos == cur->end ? NULL : ring->first;
+}
+
+/*
+ * Moves the cursor to the chunk its position lies in, and says how many of
+ * the bytes from there on lie in that chunk. The position is not the end.
+ */
+static u32 nym_cursor_chunk(struct nym_ring_cursor *cur)
+{
+	for (;;) {
+		/* Pairs with the release in nym_ring_commit(). */
+		struct nym_chunk *next = smp_load_acquire(&cur->chunk->next);
+
+		if (!next || (s32)(next->base - cur->end) >= 0)
+			return cur->end - cur->pos;
+		if (next->base != cur->pos)
+			return next->base - cur->pos;
+		cur->chunk = next;
+	}
+}
+
+/**
+ * nym_ring_fetch() - copy bytes out, without consuming them
+ * @cur: moves behind the bytes that were copied
+ * @to: where to; advanced by as much
+ * @len: how many at most
+ *
+ * Context: sleeps; the ring's rlock held
+ * Return: how many bytes were copied: all there are up to @len, or less when
+ * user memory faulted
+ */
+size_t nym_ring_fetch(struct nym_ring_cursor *cur, struct iov_iter *to,
+		      size_t len)
+{
+	size_t done = 0;
+
+	len = min_t(size_t, len, cur->end - cur->pos);
+	while (done < len) {
+		u32 n = min_t(size_t, nym_cursor_chunk(cur), len - done);
+		u32 size = nym_chunk_size(cur->chunk);
+		u32 off = (cur->pos - cur->chunk->base) & (size - 1);
+		u32 copied;
+
+		n = min(n, size - off);
+		copied = copy_to_iter(cur->chunk->data + off, n, to);
+		cur->pos += copied;
+		done += copied;
+		if (copied < n)
+			break;
+	}
+	return done;
+}
+
+/**
+ * nym_ring_consume() - give back all bytes before the cursor
+ * @ring: the ring
+ * @cur: the cursor; not to be used afterwards
+ *
+ * Context: @ring->rlock held
+ */
+void nym_ring_consume(struct nym_ring *ring, struct nym_ring_cursor *cur)
+{
+	struct nym_chunk *chunk, *next;
+
+	lockdep_assert_held(&ring->rlock);
+	if (cur->pos == ring->head)
+		return;
+
+	/* Leave a chunk that is both full and drained at once. */
+	next = smp_load_acquire(&cur->chunk->next);
+	if (next && next->base == cur->pos)
+		cur->chunk = next;
+
+	for (chunk = ring->first; chunk != cur->chunk; chunk = next) {
+		next = chunk->next;
+		nym_chunk_recycle(ring, chunk);
+	}
+	ring->first = chunk;
+	/* Pairs with the acquire in nym_ring_append() and nym_ring_used(). */
+	smp_store_release(&ring->head, cur->pos);
+}
+
+/**
+ * nym_ring_drain() - throw away all there is to read
+ * @ring: the ring
+ *
+ * Context: takes @ring->rlock, sleeps
+ */
+void nym_ring_drain(struct nym_ring *ring)
+{
+	struct nym_ring_cursor cur;
+
+	mutex_lock(&ring->rlock);
+	nym_ring_read_begin(ring, &cur);
+	while (cur.pos != cur.end)
+		cur.pos += nym_cursor_chunk(&cur);
+	nym_ring_consume(ring, &cur);
+	mutex_unlock(&ring->rlock);
+}
+
+/**
+ * nym_ring_room() - how much may be written
+ * @ring: the ring
+ * @limit: how many bytes the ring may hold
+ *
+ * Context: @ring->wlock held, else a snapshot
+ * Return: the number of bytes
+ */
+u32 nym_ring_room(const struct nym_ring *ring, u32 limit)
+{
+	u32 used = nym_ring_used(ring);
+
+	return used < limit ? limit - used : 0;
+}
+
+/**
+ * nym_ring_writable() - is it worth while to write?
+ * @ring: the ring
+ * @limit: how many bytes the ring may hold
+ *
+ * A sleeping writer is not woken for every byte that is read but when half
+ * of the ring is free, and poll says so then.
+ *
+ * Context: any
+ * Return: true if at most half of the limit is in use, or writing will fail
+ */
+bool nym_ring_writable(const struct nym_ring *ring, u32 limit)
+{
+	/* Pairs with the release when it was set: after it, the reset. */
+	return smp_load_acquire(&ring->shut) || nym_ring_used(ring) <= limit / 2;
+}
+
+/**
+ * nym_ring_stall() - ask the reader for a wake-up
+ * @ring: the ring
+ * @limit: how many bytes the ring may hold
+ *
+ * To be called when the ring is not writable, by a caller that is already on
+ * its wait queue or will look again before it sleeps.
+ *
+ * Context: any
+ * Return: true if the caller must wait; false if there is room meanwhile
+ */
+bool nym_ring_stall(struct nym_ring *ring, u32 limit)
+{
+	WRITE_ONCE(ring->limit, limit);
+	WRITE_ONCE(ring->stalled, 1);
+	/*
+	 * Pairs with the barrier in nym_ring_unstall(): either the reader sees
+	 * that somebody waits, or we see what it has read.
+	 */
+	smp_mb();
+	return !nym_ring_writable(ring, limit);
+}
+
+/**
+ * nym_ring_unstall() - must the writer be woken?
+ * @ring: the ring, from which the caller has just consumed
+ *
+ * Context: any
+ * Return: true if a writer waits and there is room for it now
+ */
+bool nym_ring_unstall(struct nym_ring *ring)
+{
+	/* Pairs with the barrier in nym_ring_stall(). */
+	smp_mb();
+	if (!READ_ONCE(ring->stalled))
+		return false;
+	if (!nym_ring_writable(ring, READ_ONCE(ring->limit)))
+		return false;
+	WRITE_ONCE(ring->stalled, 0);
+	return true;
+}
+
+/**
+ * nym_ring_cache_init() - at module load
+ * Return: 0 or -ENOMEM
+ */
+int __init nym_ring_cache_init(void)
+{
+	nym_chunk_cache = KMEM_CACHE(nym_chunk, SLAB_ACCOUNT);
+	return nym_chunk_cache ? 0 : -ENOMEM;
+}
+
+/**
+ * nym_ring_cache_exit() - at module unload; no ring may be left
+ */
+void nym_ring_cache_exit(void)
+{
+	kmem_cache_destroy(nym_chunk_cache);
+}

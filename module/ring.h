@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The ring: one direction's bytes. It knows nothing of sockets.
+ *
+ * A ring is a singly linked list of chunks. Each chunk is a circular buffer
+ * whose size is a power of two. The writer fills the last chunk and links a
+ * fresh one only when it is full; the reader drains the first and moves on
+ * only when the bytes it wants lie in its successor. As long as the reader
+ * keeps up, both stay in one chunk and nothing is allocated.
+ *
+ * Positions (@tail, @head, nym_chunk.base) count the bytes of the stream,
+ * modulo 2^32. A byte at position p lies in its chunk at (p - base) mod size.
+ *
+ * Locking. @wlock serialises writers, @rlock readers; user memory is copied
+ * under them, so they may be held as long as a page fault takes. Neither side
+ * takes the other's lock. What passes between them:
+ *
+ *   writer                                   reader
+ *   bytes, new chunks, chunk->next           acquire tail
+ *   release tail  ------------------------>  bytes up to tail
+ *                                            copies the bytes out
+ *   acquire head  <------------------------  release head
+ *   overwrites what lies before head
+ *
+ * A chunk whose successor is linked is the reader's alone: the writer will
+ * never look at it again, so the reader may free it.
+ */
+#ifndef _NYM_RING_H
+#define _NYM_RING_H
+
+#include <linux/mutex.h>
+#include <linux/types.h>
+#include <linux/uio.h>
+
+/* No chunk is larger than 2^NYM_CHUNK_ORDER_MAX pages. */
+#define NYM_CHUNK_ORDER_MAX	3
+
+/* Positions are compared as signed differences, so no ring may hold more. */
+#define NYM_RING_LIMIT_MAX	(1U << 30)
+
+/**
+ * struct nym_chunk - one circular buffer of a ring
+ * @next: the successor, linked (release) when this chunk has become full
+ * @data: the bytes; 2^@order pages
+ * @base: the position of the first byte ever written to this chunk; fixed
+ *	before the chunk is linked
+ * @order: the size of @data
+ */
+struct nym_chunk {
+	struct nym_chunk *next;
+	void *data;
+	u32 base;
+	u32 order;
+};
+
+/**
+ * struct nym_ring - one direction's bytes
+ * @wlock: serialises writers
+ * @last: where the writer writes; NULL before the first write; @wlock
+ * @tail: all bytes before it are published; written under @wlock (release)
+ * @limit: how many bytes the writer last allowed in the ring; only a hint
+ *	to the reader when to wake it
+ * @shut: no more will be written, or nobody will read: the reader gets end
+ *	of file, the writer EPIPE; set once (release), by either side
+ * @dead: the reader has let go of the ring; set before it looks for unread
+ *	bytes, so that a write it does not see sees this
+ * @stalled: a writer or its poll waits for room; see nym_ring_stall()
+ * @spare: a drained chunk kept for the writer; taken and given by xchg
+ * @rlock: serialises readers
+ * @first: where the reader reads; valid when @tail != @head; @rlock, but
+ *	first set by the writer, before the tail that makes it visible
+ * @head: all bytes before it have been read; written under @rlock (release)
+ */
+struct nym_ring {
+	struct mutex wlock;
+	struct nym_chunk *last;
+	u32 tail;
+	u32 limit;
+	u8 shut;
+	u8 dead;
+	u8 stalled;
+	struct nym_chunk *spare;
+	struct mutex rlock;
+	struct nym_chunk *first;
+	u32 head;
+};
+
+/**
+ * struct nym_ring_cursor - a place in a ring, ahead of what is published
+ * @chunk: the chunk @pos lies in
+ * @fresh: first chunk that is not linked yet; writer only
+ * @pos: the position
+ * @end: where the reader must stop; reader only
+ */
+struct nym_ring_cursor {
+	struct nym_chunk *chunk;
+	struct nym_chunk *fresh;
+	u32 pos;
+	u32 end;
+};
+
+/**
+ * nym_ring_used() - bytes published and not read
+ * @ring: the ring
+ *
+ * Context: any; exact for the two sides themselves, a snapshot for others.
+ * Return: the number of bytes
+ */
+static inline u32 nym_ring_used(const struct nym_ring *ring)
+{
+	/*
+	 * The order matters to callers without a lock: head never passes the
+	 * tail that is loaded after it. Both acquire: a reader goes on to
+	 * read the bytes, a writer to overwrite them.
+	 */
+	u32 head = smp_load_acquire(&ring->head);
+
+	return smp_load_acquire(&ring->tail) - head;
+}
+
+void nym_ring_init(struct nym_ring *ring);
+void nym_ring_destroy(struct nym_ring *ring);
+
+void nym_ring_write_begin(struct nym_ring *ring, struct nym_ring_cursor *cur);
+ssize_t nym_ring_append(struct nym_ring *ring, struct nym_ring_cursor *cur,
+			struct iov_iter *from, size_t len);
+void nym_ring_commit(struct nym_ring *ring, struct nym_ring_cursor *cur);
+
+void nym_ring_read_begin(struct nym_ring *ring, struct nym_ring_cursor *cur);
+size_t nym_ring_fetch(struct nym_ring_cursor *cur, struct iov_iter *to,
+		      size_t len);
+void nym_ring_consume(struct nym_ring *ring, struct nym_ring_cursor *cur);
+void nym_ring_drain(struct nym_ring *ring);
+
+u32 nym_ring_room(const struct nym_ring *ring, u32 limit);
+bool nym_ring_writable(const struct nym_ring *ring, u32 limit);
+bool nym_ring_stall(struct nym_ring *ring, u32 limit);
+bool nym_ring_unstall(struct nym_ring *ring);
+
+int nym_ring_cache_init(void);
+void nym_ring_cache_exit(void);
+
+#endif /* _NYM_RING_H */
