@@ -10,7 +10,7 @@
 #include <net/net_namespace.h>
 #include <net/netns/generic.h>
 
-#include "nym.h"
+#include "af_nym.h"
 
 unsigned int nym_family __read_mostly = AF_NYM;
 module_param_named(family, nym_family, uint, 0444);
@@ -186,10 +186,9 @@ static int nym_compat_ioctl(struct socket *sock, unsigned int cmd,
 }
 #endif
 
-NYM_ACCEPT_OP(nym_accept_op, nym_accept)
-
-/* The family number may be a parameter: nym_init() sets .family. */
-static struct proto_ops nym_stream_ops __ro_after_init = {
+static const struct proto_ops nym_stream_ops = {
+	/* Also with another number: all the core asks is whether it is PF_UNIX. */
+	.family = PF_NYM,
 	.owner = THIS_MODULE,
 	.release = nym_release,
 	.bind = nym_bind,
@@ -268,7 +267,6 @@ static int __init nym_register(void)
 		return -EINVAL;
 	}
 	nym_family_ops.family = nym_family;
-	nym_stream_ops.family = nym_family;
 	err = sock_register(&nym_family_ops);
 	if (err == -EEXIST)
 		pr_err("nym: address family %u is taken, choose another with family=\n",

@@ -26,7 +26,7 @@
 #include <linux/pid.h>
 #include <linux/sched/signal.h>
 
-#include "nym.h"
+#include "af_nym.h"
 
 /**
  * nym_backlog_init() - an empty backlog that takes no calls
@@ -46,6 +46,7 @@ static void nym_call_set(struct nym_conn *conn, enum nym_call state)
 
 static enum nym_call nym_call_get(const struct nym_conn *conn)
 {
+	/* Pairs with the release in nym_call_set(). */
 	return smp_load_acquire(&conn->state);
 }
 
@@ -524,7 +525,7 @@ connected:
  * full backlog -EINPROGRESS and then -EALREADY if non-blocking, else -EAGAIN
  * after SO_SNDTIMEO and -EINTR or -ERESTARTSYS after a signal.
  */
-int nym_connect(struct socket *sock, nym_sockaddr *addr, int len, int flags)
+int nym_connect(struct socket *sock, struct nym_sockaddr *addr, int len, int flags)
 {
 	struct sock *sk = sock->sk;
 	struct nym_name name;

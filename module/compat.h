@@ -18,20 +18,17 @@
  * proto_ops.accept takes its flags in one struct since 6.10
  * ("net: change proto and proto_ops accept type").
  */
+int nym_accept(struct socket *sock, struct socket *newsock, int flags,
+	       bool kern);
+
 #ifdef NYM_HAVE_PROTO_ACCEPT_ARG
-#define NYM_ACCEPT_OP(op, fn)						\
-static int op(struct socket *sock, struct socket *newsock,		\
-	      struct proto_accept_arg *arg)				\
-{									\
-	return fn(sock, newsock, arg->flags, arg->kern);		\
+static inline int nym_accept_op(struct socket *sock, struct socket *newsock,
+				struct proto_accept_arg *arg)
+{
+	return nym_accept(sock, newsock, arg->flags, arg->kern);
 }
 #else
-#define NYM_ACCEPT_OP(op, fn)						\
-static int op(struct socket *sock, struct socket *newsock, int flags,	\
-	      bool kern)						\
-{									\
-	return fn(sock, newsock, flags, kern);				\
-}
+#define nym_accept_op nym_accept
 #endif
 
 /*
@@ -39,9 +36,9 @@ static int op(struct socket *sock, struct socket *newsock, int flags,	\
  * 6.19 ("net: Convert proto_ops callbacks to use sockaddr_unsized").
  */
 #ifdef NYM_HAVE_SOCKADDR_UNSIZED
-typedef struct sockaddr_unsized nym_sockaddr;
+#define nym_sockaddr sockaddr_unsized
 #else
-typedef struct sockaddr nym_sockaddr;
+#define nym_sockaddr sockaddr
 #endif
 
 /*

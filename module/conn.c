@@ -11,7 +11,7 @@
 #include <linux/pid.h>
 #include <linux/slab.h>
 
-#include "nym.h"
+#include "af_nym.h"
 
 static struct kmem_cache *nym_conn_cache;
 
@@ -122,6 +122,7 @@ void nym_conn_wake(struct nym_conn *conn, int side, __poll_t mask, int how,
 	sk = rcu_dereference(conn->end[side].sk);
 	if (sk) {
 		wq = rcu_dereference(sk->sk_wq);
+		/* The barrier it needs is the caller's, see above. */
 		if (wq && waitqueue_active(&wq->wait))
 			wake_up_interruptible_sync_poll(&wq->wait, mask);
 		sk_wake_async(sk, how, band);

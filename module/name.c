@@ -11,7 +11,7 @@
 #include <linux/uidgid.h>
 #include <net/net_namespace.h>
 
-#include "nym.h"
+#include "af_nym.h"
 
 #define NYM_ADDR_HEAD	offsetof(struct sockaddr_nym, snym_name)
 

@@ -7,13 +7,14 @@
  * and an index in it, so that reading n sockets takes about n steps and not
  * the square of it. Whether a name may be seen is asked as who opened the file.
  */
+#include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/fs.h>
 #include <linux/proc_fs.h>
 #include <linux/seq_file.h>
 #include <net/net_namespace.h>
 
-#include "nym.h"
+#include "af_nym.h"
 
 /* Position 0 is the heading; bucket and index + 1 are in the others. */
 #define NYM_POS_BITS	48
@@ -55,7 +56,8 @@ static void *nym_proc_next(struct seq_file *seq, void *v, loff_t *pos)
 		return nym_proc_seek(seq, pos);
 
 	/* The usual case: the successor is the next in its bucket. */
-	sk = sk_next(v);
+	sk = hlist_entry_safe(rcu_dereference(hlist_next_rcu(&((struct sock *)v)->sk_node)),
+			      struct sock, sk_node);
 	return sk ? sk : nym_proc_seek(seq, pos);
 }
 
@@ -96,8 +98,11 @@ static void nym_proc_name(struct seq_file *seq, struct nym_endpoint *ep,
 	old = override_creds(seq->file->f_cred);
 	err = nym_endpoint_permission(ep, MAY_READ);
 	revert_creds(old);
-	/* A name whose socket has gone is only a connection's, and no secret. */
-	seq_puts(seq, err == -EACCES ? "?" : ep->name.text);
+	/* A name outlives its socket, and so its mode, in its connections. */
+	if (err == -ECONNREFUSED &&
+	    file_ns_capable(seq->file, seq_file_net(seq)->user_ns, CAP_NET_ADMIN))
+		err = 0;
+	seq_puts(seq, err ? "?" : ep->name.text);
 }
 
 static void nym_proc_inode(struct seq_file *seq, const struct inode *inode)

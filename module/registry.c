@@ -18,7 +18,7 @@
 #include <linux/rhashtable.h>
 #include <linux/slab.h>
 
-#include "nym.h"
+#include "af_nym.h"
 
 static struct kmem_cache *nym_endpoint_cache;
 
@@ -198,7 +198,7 @@ static int nym_bind_name(struct sock *sk, const struct nym_name *name)
  * Return: 0; -EINVAL for a bad address or a socket that has one; -EACCES for
  * a name kept for others; -EADDRINUSE; -ENOMEM
  */
-int nym_bind(struct socket *sock, nym_sockaddr *addr, int len)
+int nym_bind(struct socket *sock, struct nym_sockaddr *addr, int len)
 {
 	struct inode *inode = SOCK_INODE(sock);
 	struct sock *sk = sock->sk;

@@ -163,6 +163,7 @@ static int nym_ring_extend(struct nym_ring *ring, struct nym_ring_cursor *cur,
 ssize_t nym_ring_append(struct nym_ring *ring, struct nym_ring_cursor *cur,
 			struct iov_iter *from, size_t len)
 {
+	/* Pairs with the release in nym_ring_consume(). */
 	u32 head = smp_load_acquire(&ring->head);
 	size_t done = 0;
 	int err = 0;
@@ -301,7 +302,10 @@ void nym_ring_consume(struct nym_ring *ring, struct nym_ring_cursor *cur)
 	if (cur->pos == ring->head)
 		return;
 
-	/* Leave a chunk that is both full and drained at once. */
+	/*
+	 * Leave a chunk that is both full and drained at once. Pairs with the
+	 * release in nym_ring_commit().
+	 */
 	next = smp_load_acquire(&cur->chunk->next);
 	if (next && next->base == cur->pos)
 		cur->chunk = next;
@@ -379,7 +383,8 @@ bool nym_ring_writable(const struct nym_ring *ring, u32 limit)
 bool nym_ring_stall(struct nym_ring *ring, u32 limit)
 {
 	WRITE_ONCE(ring->limit, limit);
-	WRITE_ONCE(ring->stalled, 1);
+	/* Pairs with the acquire in nym_ring_unstall(): the limit comes first. */
+	smp_store_release(&ring->stalled, 1);
 	/*
 	 * Pairs with the barrier in nym_ring_unstall(): either the reader sees
 	 * that somebody waits, or we see what it has read.
@@ -399,7 +404,8 @@ bool nym_ring_unstall(struct nym_ring *ring)
 {
 	/* Pairs with the barrier in nym_ring_stall(). */
 	smp_mb();
-	if (!READ_ONCE(ring->stalled))
+	/* Pairs with the release in nym_ring_stall(). */
+	if (!smp_load_acquire(&ring->stalled))
 		return false;
 	if (!nym_ring_writable(ring, READ_ONCE(ring->limit)))
 		return false;

@@ -28,6 +28,7 @@
 #ifndef _NYM_RING_H
 #define _NYM_RING_H
 
+#include <linux/bits.h>
 #include <linux/mutex.h>
 #include <linux/types.h>
 #include <linux/uio.h>
@@ -36,7 +37,7 @@
 #define NYM_CHUNK_ORDER_MAX	3
 
 /* Positions are compared as signed differences, so no ring may hold more. */
-#define NYM_RING_LIMIT_MAX	(1U << 30)
+#define NYM_RING_LIMIT_MAX	BIT(30)
 
 /**
  * struct nym_chunk - one circular buffer of a ring
@@ -72,7 +73,7 @@ struct nym_chunk {
  * @head: all bytes before it have been read; written under @rlock (release)
  */
 struct nym_ring {
-	struct mutex wlock;
+	struct mutex wlock;	/* of writers */
 	struct nym_chunk *last;
 	u32 tail;
 	u32 limit;
@@ -80,7 +81,7 @@ struct nym_ring {
 	u8 dead;
 	u8 stalled;
 	struct nym_chunk *spare;
-	struct mutex rlock;
+	struct mutex rlock;	/* of readers */
 	struct nym_chunk *first;
 	u32 head;
 };
@@ -115,6 +116,7 @@ static inline u32 nym_ring_used(const struct nym_ring *ring)
 	 */
 	u32 head = smp_load_acquire(&ring->head);
 
+	/* Pairs with the release in nym_ring_commit(). */
 	return smp_load_acquire(&ring->tail) - head;
 }
 

@@ -11,7 +11,7 @@
 #include <linux/pipe_fs_i.h>
 #include <linux/splice.h>
 
-#include "nym.h"
+#include "af_nym.h"
 
 /* Pages of one call; the pipe's default size. */
 #define NYM_SPLICE_PAGES	16

@@ -17,7 +17,7 @@
 #include <linux/sched/signal.h>
 #include <net/scm.h>
 
-#include "nym.h"
+#include "af_nym.h"
 
 /**
  * nym_sock_limit() - how many bytes a socket may have under way

@@ -30,8 +30,8 @@
  *             held by the backlog until accept(). Freed after a grace period,
  *             because poll() looks at a call without a lock.
  */
-#ifndef _NYM_NYM_H
-#define _NYM_NYM_H
+#ifndef _AF_NYM_H
+#define _AF_NYM_H
 
 #include <linux/net.h>
 #include <linux/refcount.h>
@@ -92,7 +92,7 @@ struct nym_endpoint {
 	struct rhash_head node;
 	refcount_t ref;
 	u16 type;
-	spinlock_t lock;
+	spinlock_t lock;	/* of @sk and @backlog */
 	struct sock __rcu *sk;
 	struct nym_backlog backlog;
 	struct rcu_head rcu;
@@ -187,7 +187,7 @@ static inline struct nym_sock *nym_sk(const struct sock *sk)
  * @head: the sockets, linked by sk_node
  */
 struct nym_bucket {
-	spinlock_t lock;
+	spinlock_t lock;	/* of @head */
 	struct hlist_head head;
 };
 
@@ -219,7 +219,7 @@ int nym_name_fill(void *addr, const struct nym_name *name);
 int nym_end_name(const struct nym_end *end, void *addr);
 
 /* registry.c */
-int nym_bind(struct socket *sock, nym_sockaddr *addr, int len);
+int nym_bind(struct socket *sock, struct nym_sockaddr *addr, int len);
 void nym_unbind(struct sock *sk);
 struct nym_endpoint *nym_endpoint_find(struct net *net,
 				       const struct nym_name *name);
@@ -247,9 +247,7 @@ static inline struct nym_endpoint *nym_sock_endpoint(const struct sock *sk)
 /* backlog.c */
 void nym_backlog_init(struct nym_backlog *backlog);
 int nym_listen(struct socket *sock, int backlog);
-int nym_connect(struct socket *sock, nym_sockaddr *addr, int len, int flags);
-int nym_accept(struct socket *sock, struct socket *newsock, int flags,
-	       bool kern);
+int nym_connect(struct socket *sock, struct nym_sockaddr *addr, int len, int flags);
 void nym_backlog_shut(struct nym_endpoint *ep);
 void nym_backlog_close(struct nym_endpoint *ep);
 void nym_call_settle(struct sock *sk);
@@ -308,4 +306,4 @@ ssize_t nym_splice_read(struct socket *sock, loff_t *ppos,
 int nym_proc_net_init(struct net *net);
 void nym_proc_net_exit(struct net *net);
 
-#endif /* _NYM_NYM_H */
+#endif /* _AF_NYM_H */
