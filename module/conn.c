@@ -148,7 +148,7 @@ static void nym_conn_wake_all(struct nym_conn *conn, int side, int band)
 static void nym_ring_shut(struct nym_ring *ring)
 {
 	/*
-	 * Pairs with the acquires in nym_ring_writable(), nym_stream_poll() and
+	 * Pairs with the acquires in nym_ring_has_room(), nym_poll_conn() and
 	 * the read and write loops: who sees it sees all bytes sent before it,
 	 * and the error.
 	 */

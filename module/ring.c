@@ -353,44 +353,48 @@ u32 nym_ring_room(const struct nym_ring *ring, u32 limit)
 }
 
 /**
- * nym_ring_writable() - is it worth while to write?
+ * nym_ring_has_room() - need a writer wait?
  * @ring: the ring
- * @limit: how many bytes the ring may hold
- *
- * A sleeping writer is not woken for every byte that is read but when half
- * of the ring is free, and poll says so then.
+ * @level: how many bytes may be in use for it to go on
  *
  * Context: any
- * Return: true if at most half of the limit is in use, or writing will fail
+ * Return: true if no more than that are in use, or if writing will fail
  */
-bool nym_ring_writable(const struct nym_ring *ring, u32 limit)
+bool nym_ring_has_room(const struct nym_ring *ring, u32 level)
 {
 	/* Pairs with the release when it was set: after it, the reset. */
-	return smp_load_acquire(&ring->shut) || nym_ring_used(ring) <= limit / 2;
+	return smp_load_acquire(&ring->shut) || nym_ring_used(ring) <= level;
 }
 
 /**
  * nym_ring_stall() - ask the reader for a wake-up
  * @ring: the ring
- * @limit: how many bytes the ring may hold
+ * @level: how many bytes may be in use for the caller to go on
  *
- * To be called when the ring is not writable, by a caller that is already on
- * its wait queue or will look again before it sleeps.
+ * The caller is already on its wait queue, or will look again before it
+ * sleeps. Several may wait, each for its own level: the reader wakes them all
+ * at the highest, and who cannot go on then asks again.
  *
  * Context: any
  * Return: true if the caller must wait; false if there is room meanwhile
  */
-bool nym_ring_stall(struct nym_ring *ring, u32 limit)
+bool nym_ring_stall(struct nym_ring *ring, u32 level)
 {
-	WRITE_ONCE(ring->limit, limit);
-	/* Pairs with the acquire in nym_ring_unstall(): the limit comes first. */
-	smp_store_release(&ring->stalled, 1);
+	u32 old = READ_ONCE(ring->wake_at);
+
+	while (old < level + 1) {
+		u32 seen = cmpxchg(&ring->wake_at, old, level + 1);
+
+		if (seen == old)
+			break;
+		old = seen;
+	}
 	/*
 	 * Pairs with the barrier in nym_ring_unstall(): either the reader sees
 	 * that somebody waits, or we see what it has read.
 	 */
 	smp_mb();
-	return !nym_ring_writable(ring, limit);
+	return !nym_ring_has_room(ring, level);
 }
 
 /**
@@ -398,18 +402,20 @@ bool nym_ring_stall(struct nym_ring *ring, u32 limit)
  * @ring: the ring, from which the caller has just consumed
  *
  * Context: any
- * Return: true if a writer waits and there is room for it now
+ * Return: true if somebody waits and can go on now; the caller wakes all who
+ * wait, after a full barrier
  */
 bool nym_ring_unstall(struct nym_ring *ring)
 {
+	u32 wake_at;
+
 	/* Pairs with the barrier in nym_ring_stall(). */
 	smp_mb();
-	/* Pairs with the release in nym_ring_stall(). */
-	if (!smp_load_acquire(&ring->stalled))
+	wake_at = READ_ONCE(ring->wake_at);
+	if (likely(!wake_at) || !nym_ring_has_room(ring, wake_at - 1))
 		return false;
-	if (!nym_ring_writable(ring, READ_ONCE(ring->limit)))
-		return false;
-	WRITE_ONCE(ring->stalled, 0);
+	/* Who raises it in between is on its wait queue already. */
+	WRITE_ONCE(ring->wake_at, 0);
 	return true;
 }
 

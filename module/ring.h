@@ -59,13 +59,12 @@ struct nym_chunk {
  * @wlock: serialises writers
  * @last: where the writer writes; NULL before the first write; @wlock
  * @tail: all bytes before it are published; written under @wlock (release)
- * @limit: how many bytes the writer last allowed in the ring; only a hint
- *	to the reader when to wake it
  * @shut: no more will be written, or nobody will read: the reader gets end
  *	of file, the writer EPIPE; set once (release), by either side
  * @dead: the reader has let go of the ring; set before it looks for unread
  *	bytes, so that a write it does not see sees this
- * @stalled: a writer or its poll waits for room; see nym_ring_stall()
+ * @wake_at: if not 0, somebody waits until fewer bytes than this are used;
+ *	see nym_ring_stall()
  * @spare: a drained chunk kept for the writer; taken and given by xchg
  * @rlock: serialises readers
  * @first: where the reader reads; valid when @tail != @head; @rlock, but
@@ -76,10 +75,9 @@ struct nym_ring {
 	struct mutex wlock;	/* of writers */
 	struct nym_chunk *last;
 	u32 tail;
-	u32 limit;
+	u32 wake_at;
 	u8 shut;
 	u8 dead;
-	u8 stalled;
 	struct nym_chunk *spare;
 	struct mutex rlock;	/* of readers */
 	struct nym_chunk *first;
@@ -135,8 +133,8 @@ void nym_ring_consume(struct nym_ring *ring, struct nym_ring_cursor *cur);
 void nym_ring_drain(struct nym_ring *ring);
 
 u32 nym_ring_room(const struct nym_ring *ring, u32 limit);
-bool nym_ring_writable(const struct nym_ring *ring, u32 limit);
-bool nym_ring_stall(struct nym_ring *ring, u32 limit);
+bool nym_ring_has_room(const struct nym_ring *ring, u32 level);
+bool nym_ring_stall(struct nym_ring *ring, u32 level);
 bool nym_ring_unstall(struct nym_ring *ring);
 
 int nym_ring_cache_init(void);

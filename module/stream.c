@@ -9,10 +9,10 @@
  *	smp_mb()                        smp_mb()
  *	wake whom you see waiting       sleep unless there are bytes
  *
- * and the same the other way round for room, with ring->stalled telling the
+ * and the same the other way round for room, with ring->wake_at telling the
  * receiver that somebody waits (nym_ring_stall(), nym_ring_unstall()). Only
  * who can go on is woken: a reader when there are bytes, a writer when half of
- * the ring is free.
+ * the ring is free, so that it is not woken for every byte that is read.
  */
 #include <linux/sched/signal.h>
 #include <net/scm.h>
@@ -73,11 +73,17 @@ static void nym_stream_publish(struct sock *sk, struct nym_conn *conn, int side)
 		      SOCK_WAKE_WAITD, POLL_IN);
 }
 
+/* How many bytes may be under way for a socket to be called writable. */
+static u32 nym_low_water(const struct sock *sk)
+{
+	return nym_sock_limit(sk) / 2;
+}
+
 /* Asks for a wake-up when there is room. False: there is room already. */
 static bool nym_stall(struct sock *sk, struct nym_ring *out)
 {
 	sk_set_bit(SOCKWQ_ASYNC_NOSPACE, sk);
-	return nym_ring_stall(out, nym_sock_limit(sk));
+	return nym_ring_stall(out, nym_low_water(sk));
 }
 
 /* Sleeps until there is room to write, or a reason not to. */
@@ -385,7 +391,7 @@ static __poll_t nym_poll_conn(struct sock *sk, struct nym_conn *conn, int side)
 	if (nym_ring_used(in))
 		mask |= EPOLLIN | EPOLLRDNORM;
 	/* To a socket that is shut a write will fail, but not block. */
-	if (wshut || nym_ring_writable(out, nym_sock_limit(sk)) ||
+	if (wshut || nym_ring_has_room(out, nym_low_water(sk)) ||
 	    !nym_stall(sk, out))
 		mask |= EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND;
 	return mask;
