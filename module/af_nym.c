@@ -70,7 +70,7 @@ static struct proto nym_proto = {
  * nym_sock_alloc() - a new socket, not connected and without a name
  * @net: its namespace
  * @sock: what it belongs to, or NULL if that comes later
- * @type: SOCK_STREAM
+ * @type: SOCK_STREAM or SOCK_SEQPACKET
  * @kern: it is a kernel socket
  *
  * Context: sleeps
@@ -164,7 +164,8 @@ static int nym_ioctl(struct socket *sock, unsigned int cmd, unsigned long arg)
 {
 	struct sock *sk = sock->sk;
 	struct nym_conn *conn;
-	int amount = 0, side;
+	struct nym_ring *ring;
+	long amount = 0;
 
 	if (cmd != SIOCINQ && cmd != SIOCOUTQ)
 		return -ENOIOCTLCMD;
@@ -172,8 +173,13 @@ static int nym_ioctl(struct socket *sock, unsigned int cmd, unsigned long arg)
 		return -EINVAL;
 	conn = nym_sock_conn(sk);
 	if (conn) {
-		side = nym_sk(sk)->side ^ (cmd == SIOCINQ);
-		amount = nym_ring_used(&conn->ring[side]);
+		ring = &conn->ring[nym_sk(sk)->side ^ (cmd == SIOCINQ)];
+		if (cmd == SIOCINQ && sk->sk_type == SOCK_SEQPACKET)
+			amount = nym_seqpacket_queued(ring);
+		else
+			amount = nym_ring_used(ring);
+		if (amount < 0)
+			return amount;
 	}
 	return put_user(amount, (int __user *)arg);
 }
@@ -209,16 +215,43 @@ static const struct proto_ops nym_stream_ops = {
 	.splice_read = nym_splice_read,
 };
 
+static const struct proto_ops nym_seqpacket_ops = {
+	.family = PF_NYM,
+	.owner = THIS_MODULE,
+	.release = nym_release,
+	.bind = nym_bind,
+	.connect = nym_connect,
+	.socketpair = nym_socketpair,
+	.accept = nym_accept_op,
+	.getname = nym_getname,
+	.poll = nym_poll,
+	.ioctl = nym_ioctl,
+#ifdef CONFIG_COMPAT
+	.compat_ioctl = nym_compat_ioctl,
+#endif
+	.listen = nym_listen,
+	.shutdown = nym_shutdown,
+	.sendmsg = nym_seqpacket_sendmsg,
+	.recvmsg = nym_seqpacket_recvmsg,
+	.mmap = sock_no_mmap,
+};
+
 static int nym_create(struct net *net, struct socket *sock, int protocol,
 		      int kern)
 {
 	if (protocol && protocol != nym_family)
 		return -EPROTONOSUPPORT;
-	if (sock->type != SOCK_STREAM)
+	switch (sock->type) {
+	case SOCK_STREAM:
+		sock->ops = &nym_stream_ops;
+		break;
+	case SOCK_SEQPACKET:
+		sock->ops = &nym_seqpacket_ops;
+		break;
+	default:
 		return -ESOCKTNOSUPPORT;
-
+	}
 	sock->state = SS_UNCONNECTED;
-	sock->ops = &nym_stream_ops;
 	return nym_sock_alloc(net, sock, sock->type, kern) ? 0 : -ENOMEM;
 }
 

@@ -81,7 +81,7 @@ struct nym_backlog {
  * struct nym_endpoint - one bound name
  * @node: in the namespace's table of names
  * @ref: see the top of this file
- * @type: SOCK_STREAM
+ * @type: SOCK_STREAM or SOCK_SEQPACKET
  * @lock: protects @sk (for writing) and @backlog
  * @sk: the socket bound to the name; NULL for ever once it is released
  * @backlog: calls to it
@@ -288,14 +288,33 @@ static inline struct nym_conn *nym_sock_conn(struct sock *sk)
 	return nym_sock_settled_conn(sk);
 }
 
+/* wait.c */
+u32 nym_sock_limit(const struct sock *sk);
+u32 nym_low_water(const struct sock *sk, const struct nym_ring *out);
+bool nym_send_is_shut(const struct sock *sk, const struct nym_ring *out);
+bool nym_recv_is_shut(const struct sock *sk, const struct nym_ring *in);
+void nym_published(struct sock *sk, struct nym_conn *conn, int side);
+void nym_consumed(struct nym_conn *conn, int side);
+int nym_await_room(struct sock *sk, struct nym_ring *out, u32 level, long *timeo);
+int nym_await_bytes(struct sock *sk, struct nym_ring *in, bool shut,
+		    long *timeo, unsigned int sleep);
+__poll_t nym_poll(struct file *file, struct socket *sock, poll_table *wait);
+
+/* ancillary.c */
+int nym_check_control(struct socket *sock, struct msghdr *msg);
+
 /* stream.c */
 int nym_stream_sendmsg(struct socket *sock, struct msghdr *msg, size_t len);
 int nym_stream_recvmsg(struct socket *sock, struct msghdr *msg, size_t len,
 		       int flags);
 int nym_stream_read(struct sock *sk, struct msghdr *msg, size_t len, int flags,
 		    unsigned int sleep);
-__poll_t nym_poll(struct file *file, struct socket *sock, poll_table *wait);
-u32 nym_sock_limit(const struct sock *sk);
+
+/* seqpacket.c */
+int nym_seqpacket_sendmsg(struct socket *sock, struct msghdr *msg, size_t len);
+int nym_seqpacket_recvmsg(struct socket *sock, struct msghdr *msg, size_t len,
+			  int flags);
+long nym_seqpacket_queued(struct nym_ring *ring);
 
 /* splice.c */
 ssize_t nym_splice_read(struct socket *sock, loff_t *ppos,

@@ -141,7 +141,8 @@ static void nym_proc_sock(struct seq_file *seq, struct sock *sk,
 	}
 
 	nym_proc_name(seq, ep, end);
-	seq_printf(seq, " stream %s", state);
+	seq_printf(seq, " %s %s",
+		   sk->sk_type == SOCK_STREAM ? "stream" : "seqpacket", state);
 	nym_proc_inode(seq, inode);
 	seq_printf(seq, " %u %u %u %lu\n", queued, calls, limit, inode->i_ino);
 }

@@ -122,6 +122,9 @@ void nym_ring_write_begin(struct nym_ring *ring, struct nym_ring_cursor *cur)
 	cur->chunk = ring->last;
 	cur->fresh = NULL;
 	cur->pos = ring->tail;
+	/* Pairs with the release in nym_ring_consume(). */
+	cur->head = smp_load_acquire(&ring->head);
+	cur->err = 0;
 }
 
 /* How much can be written at @pos before @chunk is full? */
@@ -149,6 +152,27 @@ static int nym_ring_extend(struct nym_ring *ring, struct nym_ring_cursor *cur,
 	return 0;
 }
 
+/*
+ * Where can the next bytes go? Sets @n to how many there are in one piece, at
+ * most @want; NULL if there is no memory.
+ */
+static void *nym_ring_space(struct nym_ring *ring, struct nym_ring_cursor *cur,
+			    size_t want, u32 *n)
+{
+	u32 size, off;
+
+	if (!cur->chunk || !nym_chunk_room(cur->chunk, cur->pos, cur->head)) {
+		cur->err = nym_ring_extend(ring, cur, want);
+		if (cur->err)
+			return NULL;
+	}
+	size = nym_chunk_size(cur->chunk);
+	off = (cur->pos - cur->chunk->base) & (size - 1);
+	*n = min(nym_chunk_room(cur->chunk, cur->pos, cur->head), size - off);
+	*n = min_t(size_t, *n, want);
+	return cur->chunk->data + off;
+}
+
 /**
  * nym_ring_append() - copy bytes behind the cursor, without publishing them
  * @ring: the ring
@@ -157,39 +181,57 @@ static int nym_ring_extend(struct nym_ring *ring, struct nym_ring_cursor *cur,
  * @len: how many; the caller keeps the ring's limit
  *
  * Context: sleeps; @ring->wlock held
- * Return: how many bytes were copied, less than @len when user memory faulted
- * or memory ran out; -EFAULT or -ENOMEM when not even one
+ * Return: how many bytes were copied; if less than @len, @cur->err is -EFAULT
+ * or -ENOMEM
  */
-ssize_t nym_ring_append(struct nym_ring *ring, struct nym_ring_cursor *cur,
-			struct iov_iter *from, size_t len)
+size_t nym_ring_append(struct nym_ring *ring, struct nym_ring_cursor *cur,
+		       struct iov_iter *from, size_t len)
 {
-	/* Pairs with the release in nym_ring_consume(). */
-	u32 head = smp_load_acquire(&ring->head);
 	size_t done = 0;
-	int err = 0;
 
 	while (done < len) {
-		u32 off, n, copied;
+		u32 n, copied;
+		void *to = nym_ring_space(ring, cur, len - done, &n);
 
-		if (!cur->chunk || !nym_chunk_room(cur->chunk, cur->pos, head)) {
-			err = nym_ring_extend(ring, cur, len - done);
-			if (err)
-				break;
-		}
-		off = (cur->pos - cur->chunk->base) & (nym_chunk_size(cur->chunk) - 1);
-		n = min(nym_chunk_room(cur->chunk, cur->pos, head),
-			nym_chunk_size(cur->chunk) - off);
-		n = min_t(size_t, n, len - done);
-
-		copied = copy_from_iter(cur->chunk->data + off, n, from);
+		if (!to)
+			break;
+		copied = copy_from_iter(to, n, from);
 		cur->pos += copied;
 		done += copied;
 		if (copied < n) {
-			err = -EFAULT;
+			cur->err = -EFAULT;
 			break;
 		}
 	}
-	return done ? done : err;
+	return done;
+}
+
+/**
+ * nym_ring_put() - nym_ring_append() from kernel memory
+ * @ring: the ring
+ * @cur: as there
+ * @from: the bytes
+ * @len: how many
+ *
+ * Context: sleeps; @ring->wlock held
+ * Return: as nym_ring_append()
+ */
+size_t nym_ring_put(struct nym_ring *ring, struct nym_ring_cursor *cur,
+		    const void *from, size_t len)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		u32 n;
+		void *to = nym_ring_space(ring, cur, len - done, &n);
+
+		if (!to)
+			break;
+		memcpy(to, from + done, n);
+		cur->pos += n;
+		done += n;
+	}
+	return done;
 }
 
 /**
@@ -209,7 +251,7 @@ void nym_ring_commit(struct nym_ring *ring, struct nym_ring_cursor *cur)
 	}
 	if (cur->fresh) {
 		if (ring->last)
-			/* Pairs with the acquire in nym_cursor_chunk(). */
+			/* Pairs with the acquire in nym_ring_span(). */
 			smp_store_release(&ring->last->next, cur->fresh);
 		else
 			ring->first = cur->fresh;
@@ -238,21 +280,30 @@ void nym_ring_read_begin(struct nym_ring *ring, struct nym_ring_cursor *cur)
 }
 
 /*
- * Moves the cursor to the chunk its position lies in, and says how many of
- * the bytes from there on lie in that chunk. The position is not the end.
+ * Where are the next bytes? Sets @n to how many there are in one piece, at most
+ * @want. The cursor is not at its end.
  */
-static u32 nym_cursor_chunk(struct nym_ring_cursor *cur)
+static void *nym_ring_span(struct nym_ring_cursor *cur, size_t want, u32 *n)
 {
+	u32 size, off, stop = cur->end;
+
 	for (;;) {
 		/* Pairs with the release in nym_ring_commit(). */
 		struct nym_chunk *next = smp_load_acquire(&cur->chunk->next);
 
 		if (!next || (s32)(next->base - cur->end) >= 0)
-			return cur->end - cur->pos;
-		if (next->base != cur->pos)
-			return next->base - cur->pos;
+			break;
+		if (next->base != cur->pos) {
+			stop = next->base;
+			break;
+		}
 		cur->chunk = next;
 	}
+	size = nym_chunk_size(cur->chunk);
+	off = (cur->pos - cur->chunk->base) & (size - 1);
+	*n = min(stop - cur->pos, size - off);
+	*n = min_t(size_t, *n, want);
+	return cur->chunk->data + off;
 }
 
 /**
@@ -272,19 +323,55 @@ size_t nym_ring_fetch(struct nym_ring_cursor *cur, struct iov_iter *to,
 
 	len = min_t(size_t, len, cur->end - cur->pos);
 	while (done < len) {
-		u32 n = min_t(size_t, nym_cursor_chunk(cur), len - done);
-		u32 size = nym_chunk_size(cur->chunk);
-		u32 off = (cur->pos - cur->chunk->base) & (size - 1);
-		u32 copied;
+		u32 n, copied;
+		void *from = nym_ring_span(cur, len - done, &n);
 
-		n = min(n, size - off);
-		copied = copy_to_iter(cur->chunk->data + off, n, to);
+		copied = copy_to_iter(from, n, to);
 		cur->pos += copied;
 		done += copied;
 		if (copied < n)
 			break;
 	}
 	return done;
+}
+
+/**
+ * nym_ring_get() - nym_ring_fetch() to kernel memory
+ * @cur: moves on by @len
+ * @to: where to
+ * @len: how many; as many are there
+ *
+ * Context: the ring's rlock held
+ */
+void nym_ring_get(struct nym_ring_cursor *cur, void *to, size_t len)
+{
+	while (len) {
+		u32 n;
+		void *from = nym_ring_span(cur, len, &n);
+
+		memcpy(to, from, n);
+		cur->pos += n;
+		to += n;
+		len -= n;
+	}
+}
+
+/**
+ * nym_ring_skip() - move on
+ * @cur: the cursor
+ * @len: by how much; as many bytes are there
+ *
+ * Context: the ring's rlock held
+ */
+void nym_ring_skip(struct nym_ring_cursor *cur, size_t len)
+{
+	while (len) {
+		u32 n;
+
+		nym_ring_span(cur, len, &n);
+		cur->pos += n;
+		len -= n;
+	}
 }
 
 /**
@@ -315,7 +402,10 @@ void nym_ring_consume(struct nym_ring *ring, struct nym_ring_cursor *cur)
 		nym_chunk_recycle(ring, chunk);
 	}
 	ring->first = chunk;
-	/* Pairs with the acquire in nym_ring_append() and nym_ring_used(). */
+	/*
+	 * Pairs with the acquire in nym_ring_write_begin() and
+	 * nym_ring_used().
+	 */
 	smp_store_release(&ring->head, cur->pos);
 }
 
@@ -331,8 +421,7 @@ void nym_ring_drain(struct nym_ring *ring)
 
 	mutex_lock(&ring->rlock);
 	nym_ring_read_begin(ring, &cur);
-	while (cur.pos != cur.end)
-		cur.pos += nym_cursor_chunk(&cur);
+	nym_ring_skip(&cur, cur.end - cur.pos);
 	nym_ring_consume(ring, &cur);
 	mutex_unlock(&ring->rlock);
 }

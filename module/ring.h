@@ -63,6 +63,8 @@ struct nym_chunk {
  *	of file, the writer EPIPE; set once (release), by either side
  * @dead: the reader has let go of the ring; set before it looks for unread
  *	bytes, so that a write it does not see sees this
+ * @low: if not 0, the last record did not fit, and will when fewer bytes than
+ *	this are used; written under @wlock
  * @wake_at: if not 0, somebody waits until fewer bytes than this are used;
  *	see nym_ring_stall()
  * @spare: a drained chunk kept for the writer; taken and given by xchg
@@ -75,6 +77,7 @@ struct nym_ring {
 	struct mutex wlock;	/* of writers */
 	struct nym_chunk *last;
 	u32 tail;
+	u32 low;
 	u32 wake_at;
 	u8 shut;
 	u8 dead;
@@ -90,12 +93,18 @@ struct nym_ring {
  * @fresh: first chunk that is not linked yet; writer only
  * @pos: the position
  * @end: where the reader must stop; reader only
+ * @head: what the reader had read when the writer began; writer only
+ * @err: why less was appended than asked for; writer only
  */
 struct nym_ring_cursor {
 	struct nym_chunk *chunk;
 	struct nym_chunk *fresh;
 	u32 pos;
-	u32 end;
+	union {
+		u32 end;
+		u32 head;
+	};
+	int err;
 };
 
 /**
@@ -122,13 +131,17 @@ void nym_ring_init(struct nym_ring *ring);
 void nym_ring_destroy(struct nym_ring *ring);
 
 void nym_ring_write_begin(struct nym_ring *ring, struct nym_ring_cursor *cur);
-ssize_t nym_ring_append(struct nym_ring *ring, struct nym_ring_cursor *cur,
-			struct iov_iter *from, size_t len);
+size_t nym_ring_append(struct nym_ring *ring, struct nym_ring_cursor *cur,
+		       struct iov_iter *from, size_t len);
+size_t nym_ring_put(struct nym_ring *ring, struct nym_ring_cursor *cur,
+		    const void *from, size_t len);
 void nym_ring_commit(struct nym_ring *ring, struct nym_ring_cursor *cur);
 
 void nym_ring_read_begin(struct nym_ring *ring, struct nym_ring_cursor *cur);
 size_t nym_ring_fetch(struct nym_ring_cursor *cur, struct iov_iter *to,
 		      size_t len);
+void nym_ring_get(struct nym_ring_cursor *cur, void *to, size_t len);
+void nym_ring_skip(struct nym_ring_cursor *cur, size_t len);
 void nym_ring_consume(struct nym_ring *ring, struct nym_ring_cursor *cur);
 void nym_ring_drain(struct nym_ring *ring);
 

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Sequenced packets: records on a connection.
+ *
+ * A record is a header and its bytes, in the ring one behind the other and
+ * published together, so it is there whole or not at all. The header counts
+ * against the limit, so that empty records do, too. A reader consumes a record
+ * when all that was asked of it has been copied; if that faults, the record
+ * stays.
+ */
+#include "af_nym.h"
+
+/**
+ * struct nym_record - the header of a record
+ * @len: bytes behind it
+ * @flags: MSG_EOR if the sender said so
+ */
+struct nym_record {
+	u32 len;
+	u32 flags;
+};
+
+/* Publishes the whole record, or nothing. */
+static int nym_record_write(struct sock *sk, struct nym_conn *conn, int side,
+			    struct msghdr *msg, size_t len)
+{
+	struct nym_record rec = {
+		.len = len,
+		.flags = msg->msg_flags & MSG_EOR,
+	};
+	struct nym_ring *out = &conn->ring[side];
+	struct nym_ring_cursor cur;
+
+	nym_ring_write_begin(out, &cur);
+	if (nym_ring_put(out, &cur, &rec, sizeof(rec)) < sizeof(rec) ||
+	    nym_ring_append(out, &cur, &msg->msg_iter, len) < len)
+		cur.pos = out->tail;
+	nym_ring_commit(out, &cur);
+	if (cur.err)
+		return cur.err;
+	nym_published(sk, conn, side);
+	return 0;
+}
+
+/*
+ * Waits until @need more bytes fit; with the writer's lock, which is held
+ * again only if it returns 0.
+ */
+static int nym_record_await(struct sock *sk, struct nym_ring *out, size_t need,
+			    long *timeo)
+{
+	for (;;) {
+		u32 limit = nym_sock_limit(sk);
+		int err = -EPIPE;
+
+		if (nym_send_is_shut(sk, out) || need > limit) {
+			/* The limit was larger when the length was checked. */
+			if (need > limit)
+				err = -EMSGSIZE;
+			mutex_unlock(&out->wlock);
+			return err;
+		}
+		if (need <= nym_ring_room(out, limit)) {
+			WRITE_ONCE(out->low, 0);
+			return 0;
+		}
+		WRITE_ONCE(out->low, limit - need + 1);
+		err = nym_await_room(sk, out, nym_low_water(sk, out), timeo);
+		if (err)
+			return err;
+	}
+}
+
+/**
+ * nym_seqpacket_sendmsg() - proto_ops.sendmsg
+ * @sock: the socket
+ * @msg: the record
+ * @len: its length
+ *
+ * An address is ignored, and EPIPE comes without SIGPIPE, as with AF_UNIX.
+ *
+ * Context: sleeps
+ * Return: @len; -ENOTCONN; -EMSGSIZE if the record and its header are larger
+ * than SO_SNDBUF; -EPIPE, -ECONNRESET, -EAGAIN, -EINTR, -ERESTARTSYS, -EFAULT,
+ * -ENOMEM; -EINVAL for a bad control message; -EOPNOTSUPP for MSG_OOB
+ */
+int nym_seqpacket_sendmsg(struct socket *sock, struct msghdr *msg, size_t len)
+{
+	long timeo = sock_sndtimeo(sock->sk, msg->msg_flags & MSG_DONTWAIT);
+	struct sock *sk = sock->sk;
+	struct nym_conn *conn;
+	struct nym_ring *out;
+	int err;
+
+	err = sock_error(sk);
+	if (err)
+		return err;
+	conn = nym_sock_conn(sk);
+	if (!conn)
+		return -ENOTCONN;
+	err = nym_check_control(sock, msg);
+	if (err < 0)
+		return err;
+	if (msg->msg_flags & MSG_OOB)
+		return -EOPNOTSUPP;
+	if (len > nym_sock_limit(sk) - min_t(u32, nym_sock_limit(sk),
+					     sizeof(struct nym_record)))
+		return -EMSGSIZE;
+
+	out = &conn->ring[nym_sk(sk)->side];
+	if (mutex_lock_interruptible(&out->wlock))
+		return sock_intr_errno(timeo);
+	err = nym_record_await(sk, out, len + sizeof(struct nym_record), &timeo);
+	if (err)
+		return err;
+	err = nym_record_write(sk, conn, nym_sk(sk)->side, msg, len);
+	mutex_unlock(&out->wlock);
+	return err ? err : len;
+}
+
+/*
+ * Copies the first record, or as much of it as fits. Returns what recvmsg()
+ * returns, or -EAGAIN if there is none.
+ */
+static int nym_record_read(struct nym_conn *conn, int side, struct msghdr *msg,
+			   size_t len, int flags)
+{
+	struct nym_ring *in = &conn->ring[!side];
+	struct nym_ring_cursor cur;
+	struct nym_record rec;
+	size_t n;
+
+	nym_ring_read_begin(in, &cur);
+	if (cur.pos == cur.end)
+		return -EAGAIN;
+	nym_ring_get(&cur, &rec, sizeof(rec));
+	n = min_t(size_t, len, rec.len);
+	if (nym_ring_fetch(&cur, &msg->msg_iter, n) < n)
+		return -EFAULT;
+
+	msg->msg_flags |= rec.flags;
+	if (n < rec.len)
+		msg->msg_flags |= MSG_TRUNC;
+	if (!(flags & MSG_PEEK)) {
+		nym_ring_skip(&cur, rec.len - n);
+		nym_ring_consume(in, &cur);
+		nym_consumed(conn, side);
+	}
+	return flags & MSG_TRUNC ? rec.len : n;
+}
+
+/**
+ * nym_seqpacket_recvmsg() - proto_ops.recvmsg
+ * @sock: the socket
+ * @msg: where to; gets the sender's address if it has room for one
+ * @len: how much; what is left of the record is dropped
+ * @flags: MSG_DONTWAIT, MSG_PEEK, MSG_TRUNC
+ *
+ * An error of the socket comes before the records, as with AF_UNIX.
+ *
+ * Context: sleeps
+ * Return: how many bytes were received, or with MSG_TRUNC how long the record
+ * was; 0 also at the end; -ENOTCONN, -EAGAIN, -EINTR, -ERESTARTSYS, -EFAULT,
+ * -ECONNRESET; -EOPNOTSUPP for MSG_OOB
+ */
+int nym_seqpacket_recvmsg(struct socket *sock, struct msghdr *msg, size_t len,
+			  int flags)
+{
+	long timeo = sock_rcvtimeo(sock->sk, flags & MSG_DONTWAIT);
+	struct sock *sk = sock->sk;
+	struct nym_conn *conn = nym_sock_conn(sk);
+	struct nym_ring *in;
+	int side, ret;
+
+	if (!conn)
+		return -ENOTCONN;
+	if (flags & MSG_OOB)
+		return -EOPNOTSUPP;
+	side = nym_sk(sk)->side;
+	in = &conn->ring[!side];
+
+	if (mutex_lock_interruptible(&in->rlock))
+		return sock_intr_errno(timeo);
+	for (;;) {
+		bool shut = nym_recv_is_shut(sk, in);
+
+		ret = sock_error(sk);
+		if (!ret)
+			ret = nym_record_read(conn, side, msg, len, flags);
+		if (ret != -EAGAIN)
+			break;
+		ret = nym_await_bytes(sk, in, shut, &timeo,
+				      TASK_INTERRUPTIBLE | TASK_FREEZABLE);
+		if (ret)
+			return min(ret, 0);
+	}
+	mutex_unlock(&in->rlock);
+	if (ret >= 0 && msg->msg_name)
+		msg->msg_namelen = nym_end_name(&conn->end[!side], msg->msg_name);
+	return ret;
+}
+
+/**
+ * nym_seqpacket_queued() - how many bytes can be read, without headers
+ * @ring: the ring they are in
+ *
+ * Context: sleeps; takes @ring->rlock
+ * Return: the number, or -EINTR
+ */
+long nym_seqpacket_queued(struct nym_ring *ring)
+{
+	struct nym_ring_cursor cur;
+	struct nym_record rec;
+	long sum = 0;
+
+	if (mutex_lock_interruptible(&ring->rlock))
+		return -EINTR;
+	nym_ring_read_begin(ring, &cur);
+	while (cur.pos != cur.end) {
+		nym_ring_get(&cur, &rec, sizeof(rec));
+		nym_ring_skip(&cur, rec.len);
+		sum += rec.len;
+	}
+	mutex_unlock(&ring->rlock);
+	return sum;
+}

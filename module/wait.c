@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Sleeping and waking on the data path of a connection, and poll.
+ *
+ * The data path takes one lock, the ring's own. How the two sides meet:
+ *
+ *	sender                          receiver
+ *	publish bytes                   enter wait queue
+ *	smp_mb()                        smp_mb()
+ *	wake whom you see waiting       sleep unless there are bytes
+ *
+ * and the same the other way round for room, with ring->wake_at telling the
+ * receiver that somebody waits (nym_ring_stall(), nym_ring_unstall()). Only
+ * who can go on is woken: a reader when there are bytes, a writer when half of
+ * the ring is free, so that it is not woken for every byte that is read, or
+ * when its record fits.
+ */
+#include <linux/sched/signal.h>
+
+#include "af_nym.h"
+
+/**
+ * nym_sock_limit() - how many bytes a socket may have under way
+ * @sk: the sending socket
+ *
+ * Context: any
+ * Return: its SO_SNDBUF
+ */
+u32 nym_sock_limit(const struct sock *sk)
+{
+	return clamp_t(int, READ_ONCE(sk->sk_sndbuf), 1, NYM_RING_LIMIT_MAX);
+}
+
+/**
+ * nym_low_water() - up to which level is a socket writable?
+ * @sk: the sending socket
+ * @out: the ring it sends to
+ *
+ * Context: any
+ * Return: a number of bytes in use: half of the limit, or less after a record
+ * that did not fit
+ */
+u32 nym_low_water(const struct sock *sk, const struct nym_ring *out)
+{
+	u32 low = READ_ONCE(out->low);
+	u32 half = nym_sock_limit(sk) / 2;
+
+	return low ? min(low - 1, half) : half;
+}
+
+/**
+ * nym_send_is_shut() - will nobody read what this socket sends?
+ * @sk: the socket
+ * @out: the ring it sends to
+ *
+ * Context: any
+ * Return: true if either side has shut this direction
+ */
+bool nym_send_is_shut(const struct sock *sk, const struct nym_ring *out)
+{
+	/* Pairs with the release in nym_ring_shut(). */
+	return smp_load_acquire(&out->shut) ||
+	       READ_ONCE(sk->sk_shutdown) & SEND_SHUTDOWN;
+}
+
+/**
+ * nym_recv_is_shut() - will nothing more be sent to this socket?
+ * @sk: the socket
+ * @in: the ring it reads from
+ *
+ * To be asked before looking for bytes: none come after it.
+ *
+ * Context: any
+ * Return: true if either side has shut this direction
+ */
+bool nym_recv_is_shut(const struct sock *sk, const struct nym_ring *in)
+{
+	/* Pairs with the release in nym_ring_shut(). */
+	return smp_load_acquire(&in->shut) ||
+	       READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN;
+}
+
+/**
+ * nym_published() - tell the reader, after bytes have been committed
+ * @sk: the sending socket
+ * @conn: its connection
+ * @side: its side
+ *
+ * Context: any
+ */
+void nym_published(struct sock *sk, struct nym_conn *conn, int side)
+{
+	/*
+	 * Pairs with the barriers of a sleeping reader (see nym_conn_wake())
+	 * and with the one in nym_conn_close().
+	 */
+	smp_mb();
+	if (unlikely(READ_ONCE(conn->ring[side].dead)))
+		WRITE_ONCE(sk->sk_err, ECONNRESET);
+	nym_conn_wake(conn, !side, EPOLLIN | EPOLLRDNORM | EPOLLRDBAND,
+		      SOCK_WAKE_WAITD, POLL_IN);
+}
+
+/**
+ * nym_consumed() - tell the writer, after bytes have been consumed
+ * @conn: the connection
+ * @side: the reading side
+ *
+ * Context: any
+ */
+void nym_consumed(struct nym_conn *conn, int side)
+{
+	if (!nym_ring_unstall(&conn->ring[!side]))
+		return;
+	/* Who stalls from here on will look at the ring again. */
+	smp_mb();
+	nym_conn_wake(conn, !side, EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND,
+		      SOCK_WAKE_SPACE, POLL_OUT);
+}
+
+/* Asks for a wake-up when there is room. False: there is room already. */
+static bool nym_stall(struct sock *sk, struct nym_ring *out, u32 level)
+{
+	sk_set_bit(SOCKWQ_ASYNC_NOSPACE, sk);
+	return nym_ring_stall(out, level);
+}
+
+static long nym_wait_room(struct sock *sk, struct nym_ring *out, u32 level,
+			  long timeo)
+{
+	DEFINE_WAIT(wait);
+
+	prepare_to_wait(sk_sleep(sk), &wait, TASK_INTERRUPTIBLE);
+	if (!nym_send_is_shut(sk, out) && !READ_ONCE(sk->sk_err) &&
+	    !signal_pending(current) && nym_stall(sk, out, level))
+		timeo = schedule_timeout(timeo);
+	finish_wait(sk_sleep(sk), &wait);
+	return timeo;
+}
+
+/**
+ * nym_await_room() - wait until a writer can go on
+ * @sk: the sending socket
+ * @out: the ring it sends to
+ * @level: how many bytes may be in use for it to go on
+ * @timeo: how long to wait; is set to what is left of it
+ *
+ * Context: @out->wlock held; sleeps, without it
+ * Return: 0, with the lock held, when it is worth looking again; otherwise,
+ * without the lock, -EAGAIN, -EINTR, -ERESTARTSYS or the socket's error
+ */
+int nym_await_room(struct sock *sk, struct nym_ring *out, u32 level, long *timeo)
+{
+	int err;
+
+	if (!*timeo) {
+		/* Have a poller woken; and look again, for it may be late. */
+		if (!nym_stall(sk, out, level))
+			return 0;
+		mutex_unlock(&out->wlock);
+		return -EAGAIN;
+	}
+	mutex_unlock(&out->wlock);
+	*timeo = nym_wait_room(sk, out, level, *timeo);
+	if (signal_pending(current))
+		return sock_intr_errno(*timeo);
+	err = sock_error(sk);
+	if (!err && mutex_lock_interruptible(&out->wlock))
+		err = sock_intr_errno(*timeo);
+	return err;
+}
+
+static long nym_wait_bytes(struct sock *sk, struct nym_ring *in, long timeo,
+			   unsigned int sleep)
+{
+	DEFINE_WAIT(wait);
+
+	prepare_to_wait(sk_sleep(sk), &wait, sleep);
+	if (!nym_ring_used(in) && !nym_recv_is_shut(sk, in) &&
+	    !READ_ONCE(sk->sk_err) && !signal_pending(current)) {
+		sk_set_bit(SOCKWQ_ASYNC_WAITDATA, sk);
+		timeo = schedule_timeout(timeo);
+		sk_clear_bit(SOCKWQ_ASYNC_WAITDATA, sk);
+	}
+	finish_wait(sk_sleep(sk), &wait);
+	return timeo;
+}
+
+/**
+ * nym_await_bytes() - wait until there is something to read
+ * @sk: the receiving socket
+ * @in: the ring it reads from, found empty
+ * @shut: nym_recv_is_shut() from before it was found empty
+ * @timeo: how long to wait; is set to what is left of it
+ * @sleep: the task state to sleep in
+ *
+ * Context: @in->rlock held; sleeps, without it
+ * Return: 0, with the lock held, when it is worth looking again; otherwise,
+ * without the lock, 1 at the end of the stream, -EAGAIN, -EINTR, -ERESTARTSYS
+ * or the socket's error
+ */
+int nym_await_bytes(struct sock *sk, struct nym_ring *in, bool shut,
+		    long *timeo, unsigned int sleep)
+{
+	int err = sock_error(sk);
+
+	mutex_unlock(&in->rlock);
+	if (err)
+		return err;
+	if (shut)
+		return 1;
+	if (!*timeo)
+		return -EAGAIN;
+	*timeo = nym_wait_bytes(sk, in, *timeo, sleep);
+	if (signal_pending(current))
+		return sock_intr_errno(*timeo);
+	if (mutex_lock_interruptible(&in->rlock))
+		return sock_intr_errno(*timeo);
+	return 0;
+}
+
+static __poll_t nym_poll_conn(struct sock *sk, struct nym_conn *conn, int side)
+{
+	struct nym_ring *in = &conn->ring[!side], *out = &conn->ring[side];
+	bool rshut = nym_recv_is_shut(sk, in), wshut = nym_send_is_shut(sk, out);
+	u32 low = nym_low_water(sk, out);
+	__poll_t mask = 0;
+
+	if (rshut)
+		mask |= EPOLLRDHUP | EPOLLIN | EPOLLRDNORM;
+	if (rshut && wshut)
+		mask |= EPOLLHUP;
+	if (nym_ring_used(in))
+		mask |= EPOLLIN | EPOLLRDNORM;
+	/* To a socket that is shut a write will fail, but not block. */
+	if (wshut || nym_ring_has_room(out, low) ||
+	    !nym_stall(sk, out, low))
+		mask |= EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND;
+	return mask;
+}
+
+/* Not connected. */
+static __poll_t nym_poll_idle(const struct sock *sk, bool parked)
+{
+	struct nym_endpoint *ep = nym_sock_endpoint(sk);
+	int shutdown = READ_ONCE(sk->sk_shutdown);
+	__poll_t mask = 0;
+
+	if (shutdown & RCV_SHUTDOWN)
+		mask |= EPOLLRDHUP | EPOLLIN | EPOLLRDNORM;
+	if (shutdown == SHUTDOWN_MASK)
+		mask |= EPOLLHUP;
+	if (READ_ONCE(sk->sk_state) == TCP_LISTEN) {
+		if (READ_ONCE(ep->backlog.npending))
+			mask |= EPOLLIN | EPOLLRDNORM;
+	} else if (!parked) {
+		mask |= EPOLLHUP | EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND;
+	}
+	return mask;
+}
+
+/**
+ * nym_poll() - proto_ops.poll of connection-oriented sockets
+ * @file: the socket's file
+ * @sock: the socket
+ * @wait: where to wait
+ *
+ * Context: takes no lock
+ * Return: the mask that AF_UNIX gives in the same state; for a parked call,
+ * which AF_UNIX does not have, nothing until it has moved
+ */
+__poll_t nym_poll(struct file *file, struct socket *sock, poll_table *wait)
+{
+	struct sock *sk = sock->sk;
+	struct nym_conn *conn;
+	__poll_t mask;
+	bool parked;
+
+	sock_poll_wait(file, sock, wait);
+
+	/* A conn that a settled call leaves behind lives as long as this. */
+	rcu_read_lock();
+	conn = nym_call_peek(sk, &parked);
+	if (conn && !parked)
+		mask = nym_poll_conn(sk, conn, nym_sk(sk)->side);
+	else
+		mask = nym_poll_idle(sk, parked);
+	rcu_read_unlock();
+
+	/* Looked at last: whoever leaves an error does so before the rest. */
+	if (READ_ONCE(sk->sk_err))
+		mask |= EPOLLERR;
+	return mask;
+}
