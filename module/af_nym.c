@@ -169,7 +169,7 @@ static int nym_ioctl(struct socket *sock, unsigned int cmd, unsigned long arg)
 
 	if (cmd != SIOCINQ && cmd != SIOCOUTQ)
 		return -ENOIOCTLCMD;
-	if (cmd == SIOCINQ && READ_ONCE(sk->sk_state) == TCP_LISTEN)
+	if (cmd == SIOCINQ && nym_sock_listens(sk))
 		return -EINVAL;
 	conn = nym_sock_conn(sk);
 	if (conn) {

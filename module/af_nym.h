@@ -244,6 +244,13 @@ static inline struct nym_endpoint *nym_sock_endpoint(const struct sock *sk)
 	return smp_load_acquire(&nym_sk(sk)->ep);
 }
 
+/* Context: any. If so, the socket has an endpoint, too. */
+static inline bool nym_sock_listens(const struct sock *sk)
+{
+	/* Pairs with the release in nym_listen(). */
+	return smp_load_acquire(&sk->sk_state) == TCP_LISTEN;
+}
+
 /* backlog.c */
 void nym_backlog_init(struct nym_backlog *backlog);
 int nym_listen(struct socket *sock, int backlog);
@@ -262,6 +269,7 @@ int nym_socketpair(struct socket *a, struct socket *b);
 void nym_conn_attach(struct nym_conn *conn, int side, struct sock *sk);
 void nym_conn_wake(struct nym_conn *conn, int side, __poll_t mask, int how,
 		   int band);
+void nym_conn_wake_all(struct nym_conn *conn, int side, int band);
 void nym_conn_shutdown(struct nym_conn *conn, int side, int mode);
 void nym_conn_close(struct nym_conn *conn, int side, bool reset);
 void nym_set_peer(struct sock *sk, struct pid *pid, const struct cred *cred);
@@ -289,14 +297,20 @@ static inline struct nym_conn *nym_sock_conn(struct sock *sk)
 }
 
 /* wait.c */
+
+/* What nym_recv_over() says. */
+#define NYM_OVER_SHUT	BIT(0)
+#define NYM_OVER_ERROR	BIT(1)
+
 u32 nym_sock_limit(const struct sock *sk);
 u32 nym_low_water(const struct sock *sk, const struct nym_ring *out);
 bool nym_send_is_shut(const struct sock *sk, const struct nym_ring *out);
-bool nym_recv_is_shut(const struct sock *sk, const struct nym_ring *in);
+unsigned int nym_recv_over(const struct sock *sk, const struct nym_ring *in);
+bool nym_recv_queued(const struct nym_ring *in);
 void nym_published(struct sock *sk, struct nym_conn *conn, int side);
 void nym_consumed(struct nym_conn *conn, int side);
 int nym_await_room(struct sock *sk, struct nym_ring *out, u32 level, long *timeo);
-int nym_await_bytes(struct sock *sk, struct nym_ring *in, bool shut,
+int nym_await_bytes(struct sock *sk, struct nym_ring *in, unsigned int over,
 		    long *timeo, unsigned int sleep);
 __poll_t nym_poll(struct file *file, struct socket *sock, poll_table *wait);
 

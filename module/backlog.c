@@ -82,25 +82,41 @@ static void nym_backlog_add(struct nym_backlog *backlog, struct nym_conn *conn)
 	nym_call_set(conn, NYM_CALL_PENDING);
 }
 
-/*
- * Moves parked calls up while there is room. The endpoint's lock is held, so
- * the calls stay in the backlog and alive while they are woken.
- */
-static bool nym_backlog_promote(struct nym_backlog *backlog)
+/* Moves the oldest parked call up, if there is room: the call, with a reference. */
+static struct nym_conn *nym_backlog_promote_one(struct nym_endpoint *ep)
 {
-	bool any = false;
+	struct nym_backlog *backlog = &ep->backlog;
+	struct nym_conn *call = NULL;
 
-	while (backlog->nparked && backlog->npending < backlog->limit) {
-		struct nym_conn *conn = list_first_entry(&backlog->parked,
-							 struct nym_conn, queue);
-
-		list_del(&conn->queue);
+	spin_lock(&ep->lock);
+	if (backlog->nparked && backlog->npending < backlog->limit) {
+		call = list_first_entry(&backlog->parked, struct nym_conn, queue);
+		list_del(&call->queue);
 		WRITE_ONCE(backlog->nparked, backlog->nparked - 1);
-		nym_backlog_add(backlog, conn);
-		nym_caller_wake(conn);
-		any = true;
+		nym_backlog_add(backlog, call);
+		refcount_inc(&call->ref);
 	}
-	return any;
+	spin_unlock(&ep->lock);
+	return call;
+}
+
+/*
+ * Moves parked calls up while there is room. Nobody is woken under the lock:
+ * how much there is to wake is up to the caller's user.
+ */
+static void nym_backlog_promote(struct nym_endpoint *ep)
+{
+	struct nym_conn *call;
+
+	while (READ_ONCE(ep->backlog.nparked)) {
+		call = nym_backlog_promote_one(ep);
+		if (!call)
+			break;
+		nym_caller_wake(call);
+		nym_conn_put(call);
+		/* One acceptor for each: they are woken one by one. */
+		nym_endpoint_wake(ep);
+	}
 }
 
 /**
@@ -115,7 +131,6 @@ int nym_listen(struct socket *sock, int backlog)
 {
 	struct nym_endpoint *ep;
 	struct sock *sk = sock->sk;
-	bool more = false;
 	int err = -EINVAL;
 
 	lock_sock(sk);
@@ -128,49 +143,64 @@ int nym_listen(struct socket *sock, int backlog)
 	spin_lock(&ep->lock);
 	WRITE_ONCE(ep->backlog.limit, (unsigned int)backlog + 1);
 	WRITE_ONCE(ep->backlog.open, !(sk->sk_shutdown & RCV_SHUTDOWN));
-	more = nym_backlog_promote(&ep->backlog);
 	spin_unlock(&ep->lock);
 	sk->sk_max_ack_backlog = backlog;
-	WRITE_ONCE(sk->sk_state, TCP_LISTEN);
+	/* Pairs with the acquire in nym_sock_listens(). */
+	smp_store_release(&sk->sk_state, TCP_LISTEN);
+	nym_backlog_promote(ep);
 	err = 0;
 out:
 	release_sock(sk);
-	if (more)
-		nym_endpoint_wake(ep);
 	return err;
 }
 
-/*
- * Takes no more calls, and the parked ones out of the backlog: they are told
- * that they are refused, and whoever asked for it owns them.
- */
-static void nym_backlog_refuse(struct nym_backlog *backlog,
-			       struct list_head *refused)
+/* Takes the oldest parked call out and refuses it; NULL if there is none. */
+static struct nym_conn *nym_backlog_refuse_one(struct nym_endpoint *ep)
 {
-	struct nym_conn *conn;
+	struct nym_backlog *backlog = &ep->backlog;
+	struct nym_conn *call;
+	struct sock *sk;
 
-	WRITE_ONCE(backlog->open, false);
-	list_splice_init(&backlog->parked, refused);
-	WRITE_ONCE(backlog->nparked, 0);
-	list_for_each_entry(conn, refused, queue) {
-		struct sock *sk = rcu_dereference_protected(conn->end[NYM_CALLER].sk, 1);
-
+	spin_lock(&ep->lock);
+	call = list_first_entry_or_null(&backlog->parked, struct nym_conn, queue);
+	if (call) {
+		list_del(&call->queue);
+		WRITE_ONCE(backlog->nparked, backlog->nparked - 1);
 		/* Its socket stays: to go, it must take the call out first. */
+		sk = rcu_dereference_protected(call->end[NYM_CALLER].sk, 1);
 		WRITE_ONCE(sk->sk_err, ECONNREFUSED);
-		nym_call_set(conn, NYM_CALL_REFUSED);
+		nym_call_set(call, NYM_CALL_REFUSED);
+	}
+	spin_unlock(&ep->lock);
+	return call;
+}
+
+static void nym_backlog_refuse(struct nym_endpoint *ep)
+{
+	struct nym_conn *call;
+
+	while ((call = nym_backlog_refuse_one(ep)) != NULL) {
+		nym_conn_wake_all(call, NYM_CALLER, POLL_HUP);
+		nym_conn_put(call);
+		cond_resched();
 	}
 }
 
-static void nym_calls_drop(struct list_head *refused, struct list_head *pending)
+/* Takes the oldest pending call out; NULL if there is none. */
+static struct nym_conn *nym_backlog_take(struct nym_endpoint *ep)
 {
-	struct nym_conn *conn, *next;
+	struct nym_backlog *backlog = &ep->backlog;
+	struct nym_conn *call;
 
-	list_for_each_entry_safe(conn, next, refused, queue) {
-		nym_caller_wake(conn);
-		nym_conn_put(conn);
+	spin_lock(&ep->lock);
+	call = list_first_entry_or_null(&backlog->pending, struct nym_conn, queue);
+	if (call) {
+		list_del(&call->queue);
+		WRITE_ONCE(backlog->npending, backlog->npending - 1);
+		nym_call_set(call, NYM_CALL_ACCEPTED);
 	}
-	list_for_each_entry_safe(conn, next, pending, queue)
-		nym_conn_close(conn, NYM_CALLED, true);
+	spin_unlock(&ep->lock);
+	return call;
 }
 
 /**
@@ -181,13 +211,10 @@ static void nym_calls_drop(struct list_head *refused, struct list_head *pending)
  */
 void nym_backlog_shut(struct nym_endpoint *ep)
 {
-	LIST_HEAD(refused);
-	LIST_HEAD(none);
-
 	spin_lock(&ep->lock);
-	nym_backlog_refuse(&ep->backlog, &refused);
+	WRITE_ONCE(ep->backlog.open, false);
 	spin_unlock(&ep->lock);
-	nym_calls_drop(&refused, &none);
+	nym_backlog_refuse(ep);
 }
 
 /**
@@ -198,19 +225,18 @@ void nym_backlog_shut(struct nym_endpoint *ep)
  */
 void nym_backlog_close(struct nym_endpoint *ep)
 {
-	LIST_HEAD(refused);
-	LIST_HEAD(pending);
-	struct nym_conn *conn;
+	struct nym_conn *call;
 
 	spin_lock(&ep->lock);
 	RCU_INIT_POINTER(ep->sk, NULL);
-	nym_backlog_refuse(&ep->backlog, &refused);
-	list_splice_init(&ep->backlog.pending, &pending);
-	WRITE_ONCE(ep->backlog.npending, 0);
-	list_for_each_entry(conn, &pending, queue)
-		nym_call_set(conn, NYM_CALL_ACCEPTED);
+	WRITE_ONCE(ep->backlog.open, false);
 	spin_unlock(&ep->lock);
-	nym_calls_drop(&refused, &pending);
+
+	nym_backlog_refuse(ep);
+	while ((call = nym_backlog_take(ep)) != NULL) {
+		nym_conn_close(call, NYM_CALLED, true);
+		cond_resched();
+	}
 }
 
 /*
@@ -223,6 +249,22 @@ static void nym_call_drop(struct sock *sk, struct nym_conn *call)
 	RCU_INIT_POINTER(call->end[NYM_CALLER].sk, NULL);
 	nym_set_peer(sk, NULL, NULL);
 	nym_conn_put(call);
+}
+
+static void nym_call_begin(struct sock *sk, struct nym_conn *call)
+{
+	WRITE_ONCE(sk->sk_state, TCP_SYN_SENT);
+	sk->sk_socket->state = SS_CONNECTING;
+	rcu_assign_pointer(nym_sk(sk)->call, call);
+}
+
+/* The socket is as it was before the call; who polls it sees it change. */
+static void nym_call_end(struct sock *sk, struct nym_conn *call)
+{
+	nym_call_drop(sk, call);
+	WRITE_ONCE(sk->sk_state, TCP_CLOSE);
+	sk->sk_socket->state = SS_UNCONNECTED;
+	sk->sk_state_change(sk);
 }
 
 /**
@@ -245,9 +287,7 @@ void nym_call_settle(struct sock *sk)
 		nym_conn_attach(call, NYM_CALLER, sk);
 		break;
 	case NYM_CALL_REFUSED:
-		nym_call_drop(sk, call);
-		WRITE_ONCE(sk->sk_state, TCP_CLOSE);
-		sk->sk_socket->state = SS_UNCONNECTED;
+		nym_call_end(sk, call);
 		break;
 	}
 }
@@ -333,17 +373,23 @@ static struct nym_conn *nym_call_alloc(struct sock *sk, struct nym_endpoint *ep)
 	return call;
 }
 
-/* Returns 0 (see call->state), -ECONNREFUSED, or -ENOENT if the name is gone. */
+/* 0 if the endpoint, whose lock is held, takes calls; else why not. */
+static int nym_backlog_is_open(const struct nym_endpoint *ep)
+{
+	if (!rcu_access_pointer(ep->sk))
+		return -ENOENT;
+	return ep->backlog.open ? 0 : -ECONNREFUSED;
+}
+
 static int nym_call_submit(struct nym_endpoint *ep, struct nym_conn *call)
 {
 	struct nym_backlog *backlog = &ep->backlog;
-	int err = 0;
+	int err;
 
 	spin_lock(&ep->lock);
-	if (!rcu_access_pointer(ep->sk)) {
-		err = -ENOENT;
-	} else if (!backlog->open) {
-		err = -ECONNREFUSED;
+	err = nym_backlog_is_open(ep);
+	if (err) {
+		/* Not taken. */
 	} else if (backlog->nparked || backlog->npending >= backlog->limit) {
 		list_add_tail(&call->queue, &backlog->parked);
 		WRITE_ONCE(backlog->nparked, backlog->nparked + 1);
@@ -363,8 +409,11 @@ static int nym_connect_check(struct sock *sk, struct nym_endpoint *ep)
 		return err;
 	if (ep->type != sk->sk_type)
 		return -EPROTOTYPE;
-	if (!READ_ONCE(ep->backlog.open))
-		return -ECONNREFUSED;
+	spin_lock(&ep->lock);
+	err = nym_backlog_is_open(ep);
+	spin_unlock(&ep->lock);
+	if (err)
+		return err;
 	if (sk->sk_state == TCP_ESTABLISHED)
 		return -EISCONN;
 	if (sk->sk_state != TCP_CLOSE)
@@ -385,8 +434,8 @@ static void nym_call_peer(struct sock *sk, struct nym_endpoint *ep)
 }
 
 /*
- * Calls one endpoint. Returns 0 when the call is in the backlog, and the
- * socket's; -ENOENT if the name has gone, so that another may have it now.
+ * Calls one endpoint. Returns 0 when the call is in the backlog; -ENOENT if the
+ * name has gone, so that another may have it now.
  */
 static int nym_connect_endpoint(struct sock *sk, struct nym_endpoint *ep)
 {
@@ -400,17 +449,16 @@ static int nym_connect_endpoint(struct sock *sk, struct nym_endpoint *ep)
 	if (!call)
 		return -ENOMEM;
 	nym_call_peer(sk, ep);
+	/* Before others can see the call, so that who is woken by it finds it. */
+	nym_call_begin(sk, call);
 
 	err = nym_call_submit(ep, call);
 	if (err) {
-		/* Nobody has seen it: both references are ours. */
+		/* The backlog has not taken its reference. */
 		nym_conn_put(call);
-		nym_call_drop(sk, call);
+		nym_call_end(sk, call);
 		return err;
 	}
-	WRITE_ONCE(sk->sk_state, TCP_SYN_SENT);
-	sk->sk_socket->state = SS_CONNECTING;
-	rcu_assign_pointer(nym_sk(sk)->call, call);
 	if (nym_call_get(call) != NYM_CALL_PARKED)
 		nym_endpoint_wake(ep);
 	return 0;
@@ -459,10 +507,14 @@ static int nym_connect_wait(struct sock *sk, struct nym_conn *call, long timeo)
 
 	refcount_inc(&call->ref);
 	timeo = nym_call_sleep(sk, call, timeo);
-	if (nym_call_withdraw(call))
+	if (nym_call_withdraw(call)) {
 		err = signal_pending(current) ? sock_intr_errno(timeo) : -EAGAIN;
-	else if (nym_call_get(call) == NYM_CALL_REFUSED)
-		err = sock_error(sk) ?: -ECONNREFUSED;
+	} else if (nym_call_get(call) == NYM_CALL_REFUSED) {
+		err = -ECONNREFUSED;
+		/* Reported here, unless the socket is another call's by now. */
+		if (nym_call_of(sk) == call)
+			sock_error(sk);
+	}
 	nym_call_settle(sk);
 	nym_conn_put(call);
 	return err;
@@ -543,26 +595,6 @@ int nym_connect(struct socket *sock, struct nym_sockaddr *addr, int len, int fla
 	return err;
 }
 
-static struct nym_conn *nym_backlog_take(struct nym_endpoint *ep)
-{
-	struct nym_backlog *backlog = &ep->backlog;
-	struct nym_conn *conn;
-	bool more = false;
-
-	spin_lock(&ep->lock);
-	conn = list_first_entry_or_null(&backlog->pending, struct nym_conn, queue);
-	if (conn) {
-		list_del(&conn->queue);
-		WRITE_ONCE(backlog->npending, backlog->npending - 1);
-		nym_call_set(conn, NYM_CALL_ACCEPTED);
-		more = nym_backlog_promote(backlog);
-	}
-	spin_unlock(&ep->lock);
-	if (more)
-		nym_endpoint_wake(ep);
-	return conn;
-}
-
 /*
  * Waits until a call is pending: 0, or why not. Woken one by one, so whoever
  * is woken looks at the backlog before anything else may send it away.
@@ -640,7 +672,7 @@ int nym_accept(struct socket *sock, struct socket *newsock, int flags,
 	long timeo;
 	int err;
 
-	if (READ_ONCE(sk->sk_state) != TCP_LISTEN)
+	if (!nym_sock_listens(sk))
 		return -EINVAL;
 	ep = nym_sock_endpoint(sk);
 	timeo = sock_rcvtimeo(sk, flags & O_NONBLOCK);
@@ -663,6 +695,7 @@ int nym_accept(struct socket *sock, struct socket *newsock, int flags,
 			nym_endpoint_wake(ep);
 		return err;
 	}
+	nym_backlog_promote(ep);
 	nym_accept_attach(conn, newsk, newsock);
 	return 0;
 }

@@ -31,7 +31,6 @@ struct nym_conn *nym_conn_alloc(void)
 	nym_ring_init(&conn->ring[NYM_CALLER]);
 	nym_ring_init(&conn->ring[NYM_CALLED]);
 	refcount_set(&conn->ref, 2);
-	INIT_LIST_HEAD(&conn->queue);
 	return conn;
 }
 
@@ -79,6 +78,16 @@ struct nym_conn *nym_sock_settled_conn(struct sock *sk)
 	return nym_sk(sk)->conn;
 }
 
+static void nym_ring_shut(struct nym_ring *ring)
+{
+	/*
+	 * Pairs with the acquires in nym_ring_has_room(), nym_poll_conn() and
+	 * the read and write loops: who sees it sees all bytes sent before it,
+	 * and the error.
+	 */
+	smp_store_release(&ring->shut, 1);
+}
+
 /**
  * nym_conn_attach() - give a connection to a socket
  * @conn: the connection; the side's reference passes to the socket
@@ -91,6 +100,9 @@ void nym_conn_attach(struct nym_conn *conn, int side, struct sock *sk)
 {
 	struct nym_sock *nsk = nym_sk(sk);
 
+	/* It would not read what is sent to it: the sender must know. */
+	if (sk->sk_shutdown & RCV_SHUTDOWN)
+		nym_ring_shut(&conn->ring[!side]);
 	nsk->side = side;
 	rcu_assign_pointer(nsk->call, conn);
 	/* Pairs with the acquire in nym_sock_conn(). */
@@ -130,11 +142,20 @@ void nym_conn_wake(struct nym_conn *conn, int side, __poll_t mask, int how,
 	rcu_read_unlock();
 }
 
-/* Wakes everybody who sleeps at a side, whatever for. */
-static void nym_conn_wake_all(struct nym_conn *conn, int side, int band)
+/**
+ * nym_conn_wake_all() - wake everybody who sleeps at a side, whatever for
+ * @conn: the connection
+ * @side: the side to wake
+ * @band: POLL_*, for SIGIO, or 0
+ *
+ * Context: any
+ */
+void nym_conn_wake_all(struct nym_conn *conn, int side, int band)
 {
 	struct sock *sk;
 
+	/* Pairs as in nym_conn_wake(). */
+	smp_mb();
 	rcu_read_lock();
 	sk = rcu_dereference(conn->end[side].sk);
 	if (sk) {
@@ -143,16 +164,6 @@ static void nym_conn_wake_all(struct nym_conn *conn, int side, int band)
 			sk_wake_async(sk, SOCK_WAKE_WAITD, band);
 	}
 	rcu_read_unlock();
-}
-
-static void nym_ring_shut(struct nym_ring *ring)
-{
-	/*
-	 * Pairs with the acquires in nym_ring_has_room(), nym_poll_conn() and
-	 * the read and write loops: who sees it sees all bytes sent before it,
-	 * and the error.
-	 */
-	smp_store_release(&ring->shut, 1);
 }
 
 /**

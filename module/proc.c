@@ -30,6 +30,11 @@ static struct sock *nym_proc_seek(struct seq_file *seq, loff_t *pos)
 		struct sock *sk;
 		u64 i = 0;
 
+		/* Nothing is held here: let others have the processor. */
+		rcu_read_unlock();
+		cond_resched();
+		rcu_read_lock();
+
 		sk_for_each_rcu(sk, &nn->sockets[bucket].head) {
 			if (i++ == index) {
 				*pos = NYM_POS(bucket, index);
@@ -99,7 +104,7 @@ static void nym_proc_name(struct seq_file *seq, struct nym_endpoint *ep,
 	err = nym_endpoint_permission(ep, MAY_READ);
 	revert_creds(old);
 	/* A name outlives its socket, and so its mode, in its connections. */
-	if (err == -ECONNREFUSED &&
+	if (err == -ENOENT &&
 	    file_ns_capable(seq->file, seq_file_net(seq)->user_ns, CAP_NET_ADMIN))
 		err = 0;
 	seq_puts(seq, err ? "?" : ep->name.text);
@@ -127,14 +132,14 @@ static void nym_proc_sock(struct seq_file *seq, struct sock *sk,
 	if (conn) {
 		int side = nym_sk(sk)->side;
 
-		end = &conn->end[side];
 		if (!parked) {
+			end = &conn->end[side];
+			ep = end->ep;
 			queued = nym_ring_used(&conn->ring[!side]);
 			limit = nym_sock_limit(sk);
 			state = "connected";
 		}
-		ep = end->ep;
-	} else if (ep && READ_ONCE(sk->sk_state) == TCP_LISTEN) {
+	} else if (ep && nym_sock_listens(sk)) {
 		calls = READ_ONCE(ep->backlog.npending) +
 			READ_ONCE(ep->backlog.nparked);
 		limit = READ_ONCE(ep->backlog.limit);

@@ -114,12 +114,13 @@ struct nym_endpoint *nym_endpoint_find(struct net *net,
  * and fchmod() left them.
  *
  * Context: any
- * Return: 0; -EACCES; -ECONNREFUSED if the socket has been released
+ * Return: 0; -EACCES; -ENOENT if the socket has been released, so that another
+ * may have the name by now
  */
 int nym_endpoint_permission(struct nym_endpoint *ep, int mask)
 {
 	struct socket *sock = NULL;
-	int err = -ECONNREFUSED;
+	int err = -ENOENT;
 	struct sock *sk;
 
 	/* An inode outlives the release of its socket by a grace period. */
@@ -177,7 +178,8 @@ static int nym_bind_name(struct sock *sk, const struct nym_name *name)
 
 	err = nym_endpoint_insert(net, ep);
 	if (err) {
-		nym_endpoint_put(ep);
+		/* Nobody has seen it. */
+		kmem_cache_free(nym_endpoint_cache, ep);
 		return err;
 	}
 	/* Pairs with the acquire in nym_sock_endpoint(). */

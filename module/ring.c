@@ -36,12 +36,12 @@ static void nym_chunk_free_list(struct nym_chunk *chunk)
 }
 
 /* Large writes get large chunks, if such are to be had without effort. */
-static void *nym_chunk_pages(size_t want, u32 *order)
+static void *nym_chunk_pages(size_t want, u8 *order)
 {
 	gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_NOWARN;
 	unsigned long addr;
 
-	*order = min_t(u32, get_order(want), NYM_CHUNK_ORDER_MAX);
+	*order = min_t(u8, get_order(want), NYM_CHUNK_ORDER_MAX);
 	if (*order) {
 		addr = __get_free_pages(gfp | __GFP_COMP | __GFP_NORETRY, *order);
 		if (addr)
@@ -128,11 +128,12 @@ void nym_ring_write_begin(struct nym_ring *ring, struct nym_ring_cursor *cur)
 }
 
 /* How much can be written at @pos before @chunk is full? */
-static u32 nym_chunk_room(const struct nym_chunk *chunk, u32 pos, u32 head)
+static u32 nym_chunk_room(struct nym_chunk *chunk, u32 pos, u32 head)
 {
-	u32 from = (s32)(head - chunk->base) > 0 ? head : chunk->base;
-
-	return nym_chunk_size(chunk) - (pos - from);
+	if (!chunk->entered && (s32)(head - chunk->base) > 0)
+		chunk->entered = true;
+	return nym_chunk_size(chunk) -
+	       (pos - (chunk->entered ? head : chunk->base));
 }
 
 /* Makes room for at least one byte at the cursor. */
@@ -144,6 +145,7 @@ static int nym_ring_extend(struct nym_ring *ring, struct nym_ring_cursor *cur,
 	if (!chunk)
 		return -ENOMEM;
 	chunk->base = cur->pos;
+	chunk->entered = false;
 	if (cur->fresh)
 		cur->chunk->next = chunk;
 	else

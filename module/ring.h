@@ -46,12 +46,16 @@
  * @base: the position of the first byte ever written to this chunk; fixed
  *	before the chunk is linked
  * @order: the size of @data
+ * @entered: the reader has come past @base, so that only what it has not read
+ *	is in the chunk; the writer's own note, because after 2^31 more bytes
+ *	positions no longer tell
  */
 struct nym_chunk {
 	struct nym_chunk *next;
 	void *data;
 	u32 base;
-	u32 order;
+	u8 order;
+	bool entered;
 };
 
 /**
@@ -63,6 +67,8 @@ struct nym_chunk {
  *	of file, the writer EPIPE; set once (release), by either side
  * @dead: the reader has let go of the ring; set before it looks for unread
  *	bytes, so that a write it does not see sees this
+ * @eof: the reader has been told that there is no more; nothing may follow;
+ *	@rlock
  * @low: if not 0, the last record did not fit, and will when fewer bytes than
  *	this are used; written under @wlock
  * @wake_at: if not 0, somebody waits until fewer bytes than this are used;
@@ -81,6 +87,7 @@ struct nym_ring {
 	u32 wake_at;
 	u8 shut;
 	u8 dead;
+	u8 eof;
 	struct nym_chunk *spare;
 	struct mutex rlock;	/* of readers */
 	struct nym_chunk *first;

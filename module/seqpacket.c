@@ -35,6 +35,11 @@ static int nym_record_write(struct sock *sk, struct nym_conn *conn, int side,
 	if (nym_ring_put(out, &cur, &rec, sizeof(rec)) < sizeof(rec) ||
 	    nym_ring_append(out, &cur, &msg->msg_iter, len) < len)
 		cur.pos = out->tail;
+	/* Copying may have taken its time: nothing may follow the end. */
+	if (!cur.err && nym_send_is_shut(sk, out)) {
+		cur.err = -EPIPE;
+		cur.pos = out->tail;
+	}
 	nym_ring_commit(out, &cur);
 	if (cur.err)
 		return cur.err;
@@ -118,10 +123,7 @@ int nym_seqpacket_sendmsg(struct socket *sock, struct msghdr *msg, size_t len)
 	return err ? err : len;
 }
 
-/*
- * Copies the first record, or as much of it as fits. Returns what recvmsg()
- * returns, or -EAGAIN if there is none.
- */
+/* Copies the first record, or as much of it as fits. */
 static int nym_record_read(struct nym_conn *conn, int side, struct msghdr *msg,
 			   size_t len, int flags)
 {
@@ -131,8 +133,6 @@ static int nym_record_read(struct nym_conn *conn, int side, struct msghdr *msg,
 	size_t n;
 
 	nym_ring_read_begin(in, &cur);
-	if (cur.pos == cur.end)
-		return -EAGAIN;
 	nym_ring_get(&cur, &rec, sizeof(rec));
 	n = min_t(size_t, len, rec.len);
 	if (nym_ring_fetch(&cur, &msg->msg_iter, n) < n)
@@ -182,14 +182,16 @@ int nym_seqpacket_recvmsg(struct socket *sock, struct msghdr *msg, size_t len,
 	if (mutex_lock_interruptible(&in->rlock))
 		return sock_intr_errno(timeo);
 	for (;;) {
-		bool shut = nym_recv_is_shut(sk, in);
+		unsigned int over = nym_recv_over(sk, in);
 
 		ret = sock_error(sk);
 		if (!ret)
-			ret = nym_record_read(conn, side, msg, len, flags);
+			ret = nym_recv_queued(in) ?
+			      nym_record_read(conn, side, msg, len, flags) :
+			      -EAGAIN;
 		if (ret != -EAGAIN)
 			break;
-		ret = nym_await_bytes(sk, in, shut, &timeo,
+		ret = nym_await_bytes(sk, in, over, &timeo,
 				      TASK_INTERRUPTIBLE | TASK_FREEZABLE);
 		if (ret)
 			return min(ret, 0);

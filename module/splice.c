@@ -25,7 +25,7 @@ static int nym_splice_alloc(struct nym_splice *sp, size_t len)
 {
 	while (len && sp->n < NYM_SPLICE_PAGES) {
 		size_t n = min_t(size_t, len, PAGE_SIZE);
-		struct page *page = alloc_page(GFP_USER);
+		struct page *page = alloc_page(GFP_USER | __GFP_ACCOUNT);
 
 		if (!page)
 			return sp->n ? 0 : -ENOMEM;
@@ -38,11 +38,13 @@ static int nym_splice_alloc(struct nym_splice *sp, size_t len)
 	return 0;
 }
 
-/* Hands over the first @len bytes' pages and frees the others. */
-static ssize_t nym_splice_give(struct nym_splice *sp,
-			       struct pipe_inode_info *pipe, size_t len)
+/*
+ * Hands over the first @len bytes' pages and frees the others. The pipe has
+ * been locked since its room was looked at, so it takes them all.
+ */
+static void nym_splice_give(struct nym_splice *sp, struct pipe_inode_info *pipe,
+			    size_t len)
 {
-	ssize_t given = 0, ret = 0;
 	unsigned int i;
 
 	for (i = 0; i < sp->n; i++) {
@@ -52,17 +54,12 @@ static ssize_t nym_splice_give(struct nym_splice *sp,
 			.len = min_t(size_t, len, PAGE_SIZE),
 		};
 
-		/* add_to_pipe() frees the page when it fails. */
-		if (buf.len && ret >= 0) {
-			ret = add_to_pipe(pipe, &buf);
-			if (ret > 0)
-				given += ret;
-		} else {
+		if (buf.len)
+			add_to_pipe(pipe, &buf);
+		else
 			__free_page(buf.page);
-		}
 		len -= buf.len;
 	}
-	return given ? given : ret;
 }
 
 /**
@@ -82,18 +79,25 @@ ssize_t nym_splice_read(struct socket *sock, loff_t *ppos,
 {
 	unsigned int used = pipe_occupancy(pipe->head, pipe->tail);
 	unsigned int room = max(used, pipe->max_usage) - used;
+	struct nym_conn *conn = nym_sock_conn(sock->sk);
 	struct nym_splice sp = { .n = 0 };
 	struct msghdr msg = {};
 	int msg_flags = 0;
+	u32 queued;
 	ssize_t ret;
 
 	if (*ppos)
 		return -ESPIPE;
+	if (!conn)
+		return -EINVAL;
 	if (sock->file->f_flags & O_NONBLOCK || flags & SPLICE_F_NONBLOCK)
 		msg_flags = MSG_DONTWAIT;
 
 	len = min_t(size_t, len, (size_t)room << PAGE_SHIFT);
 	len = min_t(size_t, len, NYM_SPLICE_PAGES * PAGE_SIZE);
+	/* To wait, one page will do: the next call finds how much came. */
+	queued = nym_ring_used(&conn->ring[!nym_sk(sock->sk)->side]);
+	len = min_t(size_t, len, max_t(u32, queued, PAGE_SIZE));
 	if (!len)
 		return -EAGAIN;
 	ret = nym_splice_alloc(&sp, len);
@@ -103,8 +107,6 @@ ssize_t nym_splice_read(struct socket *sock, loff_t *ppos,
 
 	iov_iter_bvec(&msg.msg_iter, ITER_DEST, sp.bvec, sp.n, len);
 	ret = nym_stream_read(sock->sk, &msg, len, msg_flags, TASK_INTERRUPTIBLE);
-	if (ret > 0)
-		return nym_splice_give(&sp, pipe, ret);
-	nym_splice_give(&sp, pipe, 0);
+	nym_splice_give(&sp, pipe, max_t(ssize_t, ret, 0));
 	return ret;
 }

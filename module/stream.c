@@ -20,8 +20,13 @@ static ssize_t nym_stream_write(struct sock *sk, struct nym_conn *conn, int side
 		return 0;
 	nym_ring_write_begin(out, &cur);
 	done = nym_ring_append(out, &cur, from, len);
+	/* Copying may have taken its time: nothing may follow the end. */
+	if (done && nym_send_is_shut(sk, out)) {
+		cur.err = -EPIPE;
+		cur.pos = out->tail;
+	}
 	nym_ring_commit(out, &cur);
-	if (!done)
+	if (cur.err == -EPIPE || !done)
 		return cur.err;
 	nym_published(sk, conn, side);
 	return done;
@@ -108,10 +113,7 @@ int nym_stream_sendmsg(struct socket *sock, struct msghdr *msg, size_t len)
 	return err;
 }
 
-/*
- * Copies what there is, up to @len: the number of bytes, 0 if there are none,
- * or -EFAULT.
- */
+/* Copies what there is, up to @len: the number of bytes, or -EFAULT. */
 static ssize_t nym_stream_copy(struct nym_conn *conn, int side,
 			       struct msghdr *msg, size_t len, int flags)
 {
@@ -120,8 +122,6 @@ static ssize_t nym_stream_copy(struct nym_conn *conn, int side,
 	size_t done;
 
 	nym_ring_read_begin(in, &cur);
-	if (cur.pos == cur.end)
-		return 0;
 	done = nym_ring_fetch(&cur, &msg->msg_iter, len);
 	if (!(flags & MSG_PEEK)) {
 		nym_ring_consume(in, &cur);
@@ -163,10 +163,9 @@ int nym_stream_read(struct sock *sk, struct msghdr *msg, size_t len, int flags,
 	if (mutex_lock_interruptible(&in->rlock))
 		return sock_intr_errno(timeo);
 	for (;;) {
-		/* First this, then the bytes: none are sent after it. */
-		bool shut = nym_recv_is_shut(sk, in);
+		unsigned int over = nym_recv_over(sk, in);
 
-		if (nym_ring_used(in)) {
+		if (nym_recv_queued(in)) {
 			ssize_t n = nym_stream_copy(conn, side, msg,
 						    len - copied, flags);
 
@@ -180,7 +179,7 @@ int nym_stream_read(struct sock *sk, struct msghdr *msg, size_t len, int flags,
 		} else {
 			if (copied >= target)
 				break;
-			err = nym_await_bytes(sk, in, shut, &timeo, sleep);
+			err = nym_await_bytes(sk, in, over, &timeo, sleep);
 			if (err)
 				goto unlocked;
 		}

@@ -63,21 +63,47 @@ bool nym_send_is_shut(const struct sock *sk, const struct nym_ring *out)
 	       READ_ONCE(sk->sk_shutdown) & SEND_SHUTDOWN;
 }
 
-/**
- * nym_recv_is_shut() - will nothing more be sent to this socket?
- * @sk: the socket
- * @in: the ring it reads from
- *
- * To be asked before looking for bytes: none come after it.
- *
- * Context: any
- * Return: true if either side has shut this direction
- */
-bool nym_recv_is_shut(const struct sock *sk, const struct nym_ring *in)
+/* Has either side shut this direction? */
+static bool nym_recv_is_shut(const struct sock *sk, const struct nym_ring *in)
 {
 	/* Pairs with the release in nym_ring_shut(). */
 	return smp_load_acquire(&in->shut) ||
 	       READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN;
+}
+
+/**
+ * nym_recv_over() - is what is in the ring all there is to read?
+ * @sk: the socket
+ * @in: the ring it reads from
+ *
+ * To be asked before looking for bytes: those sent before the end or before an
+ * error are seen after it. A sender that did not see the end in time may still
+ * publish some; they are too late once the reader has been told.
+ *
+ * Context: any
+ * Return: NYM_OVER_SHUT at the end of the stream, NYM_OVER_ERROR if the socket
+ * has an error, both or 0
+ */
+unsigned int nym_recv_over(const struct sock *sk, const struct nym_ring *in)
+{
+	unsigned int over = nym_recv_is_shut(sk, in) ? NYM_OVER_SHUT : 0;
+
+	/* Pairs with the barrier in nym_conn_close(), before the error. */
+	if (smp_load_acquire(&sk->sk_err))
+		over |= NYM_OVER_ERROR;
+	return over;
+}
+
+/**
+ * nym_recv_queued() - is there something to read?
+ * @in: the ring
+ *
+ * Context: @in->rlock held
+ * Return: true if there is, and the reader has not been told the end
+ */
+bool nym_recv_queued(const struct nym_ring *in)
+{
+	return nym_ring_used(in) && !in->eof;
 }
 
 /**
@@ -132,7 +158,7 @@ static long nym_wait_room(struct sock *sk, struct nym_ring *out, u32 level,
 
 	prepare_to_wait(sk_sleep(sk), &wait, TASK_INTERRUPTIBLE);
 	if (!nym_send_is_shut(sk, out) && !READ_ONCE(sk->sk_err) &&
-	    !signal_pending(current) && nym_stall(sk, out, level))
+	    nym_stall(sk, out, level))
 		timeo = schedule_timeout(timeo);
 	finish_wait(sk_sleep(sk), &wait);
 	return timeo;
@@ -161,9 +187,9 @@ int nym_await_room(struct sock *sk, struct nym_ring *out, u32 level, long *timeo
 		return -EAGAIN;
 	}
 	mutex_unlock(&out->wlock);
-	*timeo = nym_wait_room(sk, out, level, *timeo);
 	if (signal_pending(current))
 		return sock_intr_errno(*timeo);
+	*timeo = nym_wait_room(sk, out, level, *timeo);
 	err = sock_error(sk);
 	if (!err && mutex_lock_interruptible(&out->wlock))
 		err = sock_intr_errno(*timeo);
@@ -177,7 +203,7 @@ static long nym_wait_bytes(struct sock *sk, struct nym_ring *in, long timeo,
 
 	prepare_to_wait(sk_sleep(sk), &wait, sleep);
 	if (!nym_ring_used(in) && !nym_recv_is_shut(sk, in) &&
-	    !READ_ONCE(sk->sk_err) && !signal_pending(current)) {
+	    !READ_ONCE(sk->sk_err)) {
 		sk_set_bit(SOCKWQ_ASYNC_WAITDATA, sk);
 		timeo = schedule_timeout(timeo);
 		sk_clear_bit(SOCKWQ_ASYNC_WAITDATA, sk);
@@ -190,7 +216,7 @@ static long nym_wait_bytes(struct sock *sk, struct nym_ring *in, long timeo,
  * nym_await_bytes() - wait until there is something to read
  * @sk: the receiving socket
  * @in: the ring it reads from, found empty
- * @shut: nym_recv_is_shut() from before it was found empty
+ * @over: nym_recv_over() from before it was found empty
  * @timeo: how long to wait; is set to what is left of it
  * @sleep: the task state to sleep in
  *
@@ -199,21 +225,23 @@ static long nym_wait_bytes(struct sock *sk, struct nym_ring *in, long timeo,
  * without the lock, 1 at the end of the stream, -EAGAIN, -EINTR, -ERESTARTSYS
  * or the socket's error
  */
-int nym_await_bytes(struct sock *sk, struct nym_ring *in, bool shut,
+int nym_await_bytes(struct sock *sk, struct nym_ring *in, unsigned int over,
 		    long *timeo, unsigned int sleep)
 {
-	int err = sock_error(sk);
+	int err = over & NYM_OVER_ERROR ? sock_error(sk) : 0;
 
+	if (!err && over & NYM_OVER_SHUT)
+		in->eof = 1;
 	mutex_unlock(&in->rlock);
 	if (err)
 		return err;
-	if (shut)
+	if (over & NYM_OVER_SHUT)
 		return 1;
 	if (!*timeo)
 		return -EAGAIN;
-	*timeo = nym_wait_bytes(sk, in, *timeo, sleep);
 	if (signal_pending(current))
 		return sock_intr_errno(*timeo);
+	*timeo = nym_wait_bytes(sk, in, *timeo, sleep);
 	if (mutex_lock_interruptible(&in->rlock))
 		return sock_intr_errno(*timeo);
 	return 0;
@@ -232,9 +260,10 @@ static __poll_t nym_poll_conn(struct sock *sk, struct nym_conn *conn, int side)
 		mask |= EPOLLHUP;
 	if (nym_ring_used(in))
 		mask |= EPOLLIN | EPOLLRDNORM;
-	/* To a socket that is shut a write will fail, but not block. */
-	if (wshut || nym_ring_has_room(out, low) ||
-	    !nym_stall(sk, out, low))
+	/* Shut or not, as with AF_UNIX. */
+	if (nym_ring_used(out) > low)
+		nym_stall(sk, out, low);
+	if (nym_ring_used(out) <= low)
 		mask |= EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND;
 	return mask;
 }
@@ -242,7 +271,6 @@ static __poll_t nym_poll_conn(struct sock *sk, struct nym_conn *conn, int side)
 /* Not connected. */
 static __poll_t nym_poll_idle(const struct sock *sk, bool parked)
 {
-	struct nym_endpoint *ep = nym_sock_endpoint(sk);
 	int shutdown = READ_ONCE(sk->sk_shutdown);
 	__poll_t mask = 0;
 
@@ -250,8 +278,8 @@ static __poll_t nym_poll_idle(const struct sock *sk, bool parked)
 		mask |= EPOLLRDHUP | EPOLLIN | EPOLLRDNORM;
 	if (shutdown == SHUTDOWN_MASK)
 		mask |= EPOLLHUP;
-	if (READ_ONCE(sk->sk_state) == TCP_LISTEN) {
-		if (READ_ONCE(ep->backlog.npending))
+	if (nym_sock_listens(sk)) {
+		if (READ_ONCE(nym_sock_endpoint(sk)->backlog.npending))
 			mask |= EPOLLIN | EPOLLRDNORM;
 	} else if (!parked) {
 		mask |= EPOLLHUP | EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND;
