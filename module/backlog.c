@@ -56,6 +56,10 @@ static struct nym_conn *nym_call_of(struct sock *sk)
 					 lockdep_sock_is_held(sk));
 }
 
+/* A socket that cannot be released while the endpoint's lock is held. */
+#define nym_locked_sock(ep, sk) \
+	rcu_dereference_protected(sk, lockdep_is_held(&(ep)->lock))
+
 static void nym_endpoint_wake(struct nym_endpoint *ep)
 {
 	struct sock *sk;
@@ -75,8 +79,17 @@ static void nym_caller_wake(struct nym_conn *conn)
 		      SOCK_WAKE_IO, POLL_OUT);
 }
 
-static void nym_backlog_add(struct nym_backlog *backlog, struct nym_conn *conn)
+/*
+ * Makes a call pending, and its client connected. Until somebody accepts it, the
+ * best answer to who is at the other end is who listens. The endpoint's lock is
+ * held: neither socket can go away.
+ */
+static void nym_backlog_add(struct nym_endpoint *ep, struct nym_conn *conn)
 {
+	struct nym_backlog *backlog = &ep->backlog;
+
+	nym_copy_peer(nym_locked_sock(ep, conn->end[NYM_CALLER].sk),
+		      nym_locked_sock(ep, ep->sk));
 	list_add_tail(&conn->queue, &backlog->pending);
 	WRITE_ONCE(backlog->npending, backlog->npending + 1);
 	nym_call_set(conn, NYM_CALL_PENDING);
@@ -93,7 +106,7 @@ static struct nym_conn *nym_backlog_promote_one(struct nym_endpoint *ep)
 		call = list_first_entry(&backlog->parked, struct nym_conn, queue);
 		list_del(&call->queue);
 		WRITE_ONCE(backlog->nparked, backlog->nparked - 1);
-		nym_backlog_add(backlog, call);
+		nym_backlog_add(ep, call);
 		refcount_inc(&call->ref);
 	}
 	spin_unlock(&ep->lock);
@@ -167,7 +180,7 @@ static struct nym_conn *nym_backlog_refuse_one(struct nym_endpoint *ep)
 		list_del(&call->queue);
 		WRITE_ONCE(backlog->nparked, backlog->nparked - 1);
 		/* Its socket stays: to go, it must take the call out first. */
-		sk = rcu_dereference_protected(call->end[NYM_CALLER].sk, 1);
+		sk = nym_locked_sock(ep, call->end[NYM_CALLER].sk);
 		WRITE_ONCE(sk->sk_err, ECONNREFUSED);
 		nym_call_set(call, NYM_CALL_REFUSED);
 	}
@@ -247,7 +260,6 @@ static void nym_call_drop(struct sock *sk, struct nym_conn *call)
 {
 	RCU_INIT_POINTER(nym_sk(sk)->call, NULL);
 	RCU_INIT_POINTER(call->end[NYM_CALLER].sk, NULL);
-	nym_set_peer(sk, NULL, NULL);
 	nym_conn_put(call);
 }
 
@@ -394,7 +406,7 @@ static int nym_call_submit(struct nym_endpoint *ep, struct nym_conn *call)
 		list_add_tail(&call->queue, &backlog->parked);
 		WRITE_ONCE(backlog->nparked, backlog->nparked + 1);
 	} else {
-		nym_backlog_add(backlog, call);
+		nym_backlog_add(ep, call);
 	}
 	spin_unlock(&ep->lock);
 	return err;
@@ -421,18 +433,6 @@ static int nym_connect_check(struct sock *sk, struct nym_endpoint *ep)
 	return 0;
 }
 
-/* Until somebody accepts, the best answer is who listens. */
-static void nym_call_peer(struct sock *sk, struct nym_endpoint *ep)
-{
-	struct sock *listener;
-
-	rcu_read_lock();
-	listener = rcu_dereference(ep->sk);
-	if (listener)
-		nym_copy_peer(sk, listener);
-	rcu_read_unlock();
-}
-
 /*
  * Calls one endpoint. Returns 0 when the call is in the backlog; -ENOENT if the
  * name has gone, so that another may have it now.
@@ -448,7 +448,6 @@ static int nym_connect_endpoint(struct sock *sk, struct nym_endpoint *ep)
 	call = nym_call_alloc(sk, ep);
 	if (!call)
 		return -ENOMEM;
-	nym_call_peer(sk, ep);
 	/* Before others can see the call, so that who is woken by it finds it. */
 	nym_call_begin(sk, call);
 
@@ -610,10 +609,10 @@ static int nym_accept_wait(struct sock *sk, struct nym_endpoint *ep, long *timeo
 		prepare_to_wait_exclusive(sk_sleep(sk), &wait, TASK_INTERRUPTIBLE);
 		if (READ_ONCE(ep->backlog.npending))
 			break;
-		if (READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN)
-			err = -EINVAL;
-		else if (!*timeo)
+		if (!*timeo)
 			err = -EAGAIN;
+		else if (READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN)
+			err = -EINVAL;
 		else if (signal_pending(current))
 			err = sock_intr_errno(*timeo);
 		if (err)

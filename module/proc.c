@@ -72,18 +72,15 @@ static void nym_proc_stop(struct seq_file *seq, void *v)
 	rcu_read_unlock();
 }
 
-static const char *nym_proc_state(const struct sock *sk, bool bound)
+/* The conn tells more than sk_state, which waits for the socket to look. */
+static const char *nym_proc_state(const struct sock *sk,
+				  const struct nym_conn *conn, bool parked)
 {
-	switch (READ_ONCE(sk->sk_state)) {
-	case TCP_LISTEN:
+	if (conn)
+		return parked ? "connecting" : "connected";
+	if (nym_sock_listens(sk))
 		return "listening";
-	case TCP_SYN_SENT:
-		return "connecting";
-	case TCP_ESTABLISHED:
-		return "connected";
-	default:
-		return bound ? "bound" : "unconnected";
-	}
+	return nym_sock_endpoint(sk) ? "bound" : "unconnected";
 }
 
 /* "-" for a socket without a name, "?" for one that the reader may not see. */
@@ -123,22 +120,18 @@ static void nym_proc_sock(struct seq_file *seq, struct sock *sk,
 {
 	struct nym_endpoint *ep = nym_sock_endpoint(sk);
 	unsigned int queued = 0, calls = 0, limit = 0;
-	const char *state = nym_proc_state(sk, ep);
 	const struct nym_end *end = NULL;
 	struct nym_conn *conn;
 	bool parked;
 
 	conn = nym_call_peek(sk, &parked);
-	if (conn) {
+	if (conn && !parked) {
 		int side = nym_sk(sk)->side;
 
-		if (!parked) {
-			end = &conn->end[side];
-			ep = end->ep;
-			queued = nym_ring_used(&conn->ring[!side]);
-			limit = nym_sock_limit(sk);
-			state = "connected";
-		}
+		end = &conn->end[side];
+		ep = end->ep;
+		queued = nym_ring_used(&conn->ring[!side]);
+		limit = nym_sock_limit(sk);
 	} else if (ep && nym_sock_listens(sk)) {
 		calls = READ_ONCE(ep->backlog.npending) +
 			READ_ONCE(ep->backlog.nparked);
@@ -147,7 +140,8 @@ static void nym_proc_sock(struct seq_file *seq, struct sock *sk,
 
 	nym_proc_name(seq, ep, end);
 	seq_printf(seq, " %s %s",
-		   sk->sk_type == SOCK_STREAM ? "stream" : "seqpacket", state);
+		   sk->sk_type == SOCK_STREAM ? "stream" : "seqpacket",
+		   nym_proc_state(sk, conn, parked));
 	nym_proc_inode(seq, inode);
 	seq_printf(seq, " %u %u %u %lu\n", queued, calls, limit, inode->i_ino);
 }

@@ -197,7 +197,7 @@ static int nym_bind_name(struct sock *sk, const struct nym_name *name)
  * socket file of AF_UNIX: it decides who may connect.
  *
  * Context: sleeps
- * Return: 0; -EINVAL for a bad address or a socket that has one; -EACCES for
+ * Return: 0; -EINVAL for a bad address or a name when it has one; -EACCES for
  * a name kept for others; -EADDRINUSE; -ENOMEM
  */
 int nym_bind(struct socket *sock, struct nym_sockaddr *addr, int len)
@@ -218,7 +218,8 @@ int nym_bind(struct socket *sock, struct nym_sockaddr *addr, int len)
 	lock_sock(sk);
 	nym_call_settle(sk);
 	if (nym_sk(sk)->ep || rcu_access_pointer(nym_sk(sk)->call)) {
-		err = -EINVAL;
+		/* It has an address; asking for any, as AF_UNIX sees it, is met. */
+		err = name.len ? -EINVAL : 0;
 	} else {
 		umode_t mode = inode->i_mode;
 
