@@ -100,9 +100,8 @@ void nym_conn_attach(struct nym_conn *conn, int side, struct sock *sk)
 {
 	struct nym_sock *nsk = nym_sk(sk);
 
-	/* It would not read what is sent to it: the sender must know. */
 	if (sk->sk_shutdown & RCV_SHUTDOWN)
-		nym_ring_shut(&conn->ring[!side]);
+		WRITE_ONCE(conn->ring[!side].deaf, 1);
 	nsk->side = side;
 	rcu_assign_pointer(nsk->call, conn);
 	/* Pairs with the acquire in nym_sock_conn(). */

@@ -65,6 +65,8 @@ struct nym_chunk {
  * @tail: all bytes before it are published; written under @wlock (release)
  * @shut: no more will be written, or nobody will read: the reader gets end
  *	of file, the writer EPIPE; set once (release), by either side
+ * @deaf: the reader had shut down before it was connected: the writer gets
+ *	EPIPE, but is not told otherwise, as with AF_UNIX
  * @dead: the reader has let go of the ring; set before it looks for unread
  *	bytes, so that a write it does not see sees this
  * @eof: the reader has been told that there is no more; nothing may follow;
@@ -86,6 +88,7 @@ struct nym_ring {
 	u32 low;
 	u32 wake_at;
 	u8 shut;
+	u8 deaf;
 	u8 dead;
 	u8 eof;
 	struct nym_chunk *spare;

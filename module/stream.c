@@ -147,6 +147,7 @@ int nym_stream_read(struct sock *sk, struct msghdr *msg, size_t len, int flags,
 {
 	struct nym_conn *conn = nym_sock_conn(sk);
 	size_t copied = 0, target;
+	bool found = false;
 	struct nym_ring *in;
 	int side, err = 0;
 	long timeo;
@@ -169,6 +170,7 @@ int nym_stream_read(struct sock *sk, struct msghdr *msg, size_t len, int flags,
 			ssize_t n = nym_stream_copy(conn, side, msg,
 						    len - copied, flags);
 
+			found = true;
 			if (n < 0)
 				err = n;
 			else
@@ -186,7 +188,7 @@ int nym_stream_read(struct sock *sk, struct msghdr *msg, size_t len, int flags,
 	}
 	mutex_unlock(&in->rlock);
 unlocked:
-	if (copied && msg->msg_name)
+	if (found && msg->msg_name)
 		msg->msg_namelen = nym_end_name(&conn->end[!side], msg->msg_name);
 	return copied ? copied : min(err, 0);
 }

@@ -48,19 +48,25 @@ u32 nym_low_water(const struct sock *sk, const struct nym_ring *out)
 	return low ? min(low - 1, half) : half;
 }
 
+/* Has either side shut this direction? */
+static bool nym_send_is_over(const struct sock *sk, const struct nym_ring *out)
+{
+	/* Pairs with the release in nym_ring_shut(). */
+	return smp_load_acquire(&out->shut) ||
+	       READ_ONCE(sk->sk_shutdown) & SEND_SHUTDOWN;
+}
+
 /**
  * nym_send_is_shut() - will nobody read what this socket sends?
  * @sk: the socket
  * @out: the ring it sends to
  *
  * Context: any
- * Return: true if either side has shut this direction
+ * Return: true if either side has shut this direction, also before it connected
  */
 bool nym_send_is_shut(const struct sock *sk, const struct nym_ring *out)
 {
-	/* Pairs with the release in nym_ring_shut(). */
-	return smp_load_acquire(&out->shut) ||
-	       READ_ONCE(sk->sk_shutdown) & SEND_SHUTDOWN;
+	return nym_send_is_over(sk, out) || READ_ONCE(out->deaf);
 }
 
 /* Has either side shut this direction? */
@@ -250,7 +256,7 @@ int nym_await_bytes(struct sock *sk, struct nym_ring *in, unsigned int over,
 static __poll_t nym_poll_conn(struct sock *sk, struct nym_conn *conn, int side)
 {
 	struct nym_ring *in = &conn->ring[!side], *out = &conn->ring[side];
-	bool rshut = nym_recv_is_shut(sk, in), wshut = nym_send_is_shut(sk, out);
+	bool rshut = nym_recv_is_shut(sk, in), wshut = nym_send_is_over(sk, out);
 	u32 low = nym_low_water(sk, out);
 	__poll_t mask = 0;
 
