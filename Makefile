@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-2.0
+# The verbs of nym; "make help" lists them. Kbuild and module/Kbuild say how the
+# kernel's own build makes the module.
+
+KVER ?= $(shell uname -r)
+KDIR ?= /lib/modules/$(KVER)/build
+KERNELS ?= 6.1 6.12
+DEMO_KERNEL ?= 6.1
+DESTDIR ?=
+PREFIX ?= /usr
+
+# The release that the headers in KDIR are for names the build directory, so
+# that kernels never mix.
+release := $(shell sed -n 's/.*UTS_RELEASE "\(.*\)"/\1/p' \
+	$(KDIR)/include/generated/utsrelease.h 2>/dev/null)
+tree = build/$(release)
+header = $(DESTDIR)$(PREFIX)/include/linux/nym.h
+# Headers without the kernel's own types (vmlinux) cannot describe the module's.
+kbuild = $(MAKE) $(if $(filter 1,$(V)),,-s) --no-print-directory -C $(KDIR) \
+	M=$(CURDIR)/$(tree) \
+	$(if $(wildcard $(KDIR)/vmlinux),,CONFIG_DEBUG_INFO_BTF_MODULES=)
+
+all: modules
+
+help:
+	@echo 'make                 build the module for the running kernel'
+	@echo 'make install         install the module and its header; then: modprobe nym'
+	@echo 'make uninstall       remove both'
+	@echo 'make demo            boot a kernel in QEMU and show what nym does'
+	@echo 'make check           build and run all tests in QEMU'
+	@echo 'make shell           boot a kernel in QEMU, load the module, open a shell'
+	@echo 'make selftests       build the test programs only'
+	@echo 'make lint            check style, types and documentation comments'
+	@echo 'make clean           remove everything built here'
+	@echo
+	@echo 'KVER=RELEASE         build for this installed kernel, or'
+	@echo 'KDIR=DIRECTORY       build with these kernel headers'
+	@echo 'KERNELS="6.1 6.12"   the Debian kernels to check on (make check)'
+	@echo 'TESTS="stream_test"  the tests to run; default: all (make check)'
+	@echo 'DEMO_KERNEL=6.1      the kernel for make demo and make shell'
+	@echo 'DESTDIR= PREFIX=     where make install puts things'
+	@echo 'V=1                  show commands and the kernel console'
+	@echo
+	@echo 'demo, check, shell and lint install the Debian packages they need.'
+	@echo 'Nothing is ever loaded into the running kernel.'
+
+# Kbuild leaves its output beside the sources: give each kernel its own tree of
+# links to them. Links to sources that are gone go too.
+modules:
+	@test -n "$(release)" || { \
+		echo 'No kernel headers in $(KDIR).' \
+			'Install them (Debian: apt-get install linux-headers-$(KVER))' \
+			'or give KVER= or KDIR=.' >&2; exit 1; }
+	@mkdir -p $(tree)
+	@find $(tree) -xtype l -delete
+	@cp -rsf $(CURDIR)/Kbuild $(CURDIR)/module $(tree)/
+	+@$(kbuild) modules
+
+install: modules
+	+@$(kbuild) $(if $(DESTDIR),INSTALL_MOD_PATH=$(DESTDIR)) modules_install
+	install -D -m 644 module/include/uapi/linux/nym.h $(header)
+	$(if $(DESTDIR),,depmod $(release))
+
+uninstall:
+	find $(DESTDIR)/lib/modules/$(release) -name 'nym.ko*' -delete
+	rm -f $(header)
+	$(if $(DESTDIR),,depmod $(release))
+
+# The test programs are built in a copy of the kernel's test tree, made of
+# links, and installed in build/selftests with the kernel's runner.
+selftests:
+	@qemu/install-deps build
+	@harness=$$(qemu/kselftest) && \
+	rm -rf build/kselftest && \
+	mkdir -p build/kselftest/tools/testing/selftests build/kselftest/scripts && \
+	ln -s $$harness/tools/testing/selftests/* build/kselftest/tools/testing/selftests/ && \
+	ln -s $$harness/scripts/* build/kselftest/scripts/ && \
+	ln -s $(CURDIR)/selftests build/kselftest/tools/testing/selftests/nym
+	+@$(MAKE) $(if $(filter 1,$(V)),,-s) --no-print-directory \
+		-C build/kselftest/tools/testing/selftests \
+		TARGETS=nym FORCE_TARGETS=1 O=$(CURDIR)/build/selftests-objects \
+		KSELFTEST_DIR=$(CURDIR)/build/kselftest/tools/testing/selftests \
+		KSFT_INSTALL_PATH=$(CURDIR)/build/selftests install >/dev/null
+
+demo:
+	@qemu/install-deps
+	+@$(MAKE) --no-print-directory boot \
+		COMMAND='env DEMO_BIN=$(CURDIR)/build/demo userspace-demo/demo.sh'
+
+shell:
+	@qemu/install-deps
+	+@$(MAKE) --no-print-directory boot
+
+# Build all that the demo needs and boot it, with COMMAND or a shell.
+boot:
+	+@kernel=$$(qemu/kernel $(DEMO_KERNEL)) && release=$${kernel##*/} && \
+	$(MAKE) --no-print-directory modules KDIR=$$kernel/usr/src/linux-headers-$$release && \
+	$(MAKE) -s --no-print-directory -C userspace-demo OUT=$(CURDIR)/build/demo && \
+	qemu/run --strict -k $$kernel -m build/$$release/module/nym.ko -- $(COMMAND)
+
+check:
+	+@KERNELS='$(KERNELS)' TESTS='$(TESTS)' qemu/check
+
+lint:
+	+@KERNELS='$(KERNELS)' qemu/lint
+
+clean:
+	rm -rf build
+
+.PHONY: all help modules install uninstall selftests demo shell boot check lint clean
