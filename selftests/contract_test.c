@@ -1,0 +1,1639 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The contract: the same sequence of socket calls on AF_UNIX and on nym gives
+ * the same results, but for the differences in one table.
+ *
+ * Written by hand are states (what to do to bring a socket into one), probes
+ * (what to do then) and scenarios (longer stories). Every probe runs in every
+ * state, and then every call that tells something looks at every socket. A
+ * random walk does without thinking what nobody thought of.
+ *
+ * Results are compared step by step and field by field. Each field that
+ * differs must be claimed by a row of the table of differences, and each row
+ * must be needed at least once.
+ *
+ * Environment
+ *   NYM_SEED	of the random walk, to do one again
+ *   NYM_STEPS	how many steps each walker goes, instead of a time
+ *   NYM_SELF	compare AF_UNIX with itself: nothing at all may differ
+ */
+#include "contract.h"
+
+/* Steps and table rows leave out what is 0. */
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+
+#define T_STREAM	1
+#define T_SEQPACKET	2
+#define T_DGRAM		4
+#define T_CALLS		(T_STREAM | T_SEQPACKET)
+#define T_RECORDS	(T_SEQPACKET | T_DGRAM)
+#define T_ALL		7
+
+static const char *type_name(int type)
+{
+	return type == SOCK_STREAM ? "stream" :
+	       type == SOCK_SEQPACKET ? "seqpacket" : "dgram";
+}
+
+static int type_bit(int type)
+{
+	return type == SOCK_STREAM ? T_STREAM :
+	       type == SOCK_SEQPACKET ? T_SEQPACKET : T_DGRAM;
+}
+
+/* Two worlds, in step */
+
+struct pair_of_worlds {
+	struct world u;		/* AF_UNIX */
+	struct world n;		/* nym */
+	struct step last;	/* the step before */
+	struct result last_u;
+	struct result last_n;
+	int empties;		/* empty messages sent */
+};
+
+/* The table of differences */
+
+struct difference {
+	const char *what;
+	const char *why;
+	int types;
+	int fields;
+	/*
+	 * Whether the difference is this one and nothing else. With fields 0
+	 * it is asked after steps without a difference that can be seen, too.
+	 */
+	bool (*is)(const struct pair_of_worlds *p, const struct step *st,
+		   const struct result *u, const struct result *n);
+	bool parts;	/* the sockets are in different states from here on */
+};
+
+#define IS(_name) \
+	static bool is_##_name(const struct pair_of_worlds *p, \
+			       const struct step *st, const struct result *u, \
+			       const struct result *n)
+
+static bool is_connected(const struct world *w, int s)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+
+	return !getpeername(w->fd[s], (struct sockaddr *)&ss, &len);
+}
+
+static bool nym_says(const struct result *n, int err)
+{
+	return n->ret == -1 && n->err == err;
+}
+
+IS(parked)
+{
+	return st->op == OP_CONNECT && u->err == EAGAIN &&
+	       nym_says(n, EINPROGRESS) &&
+	       !(nym_poll_now(p->n.fd[st->s], POLLOUT) & POLLOUT);
+}
+
+static bool says_own_state(const struct pair_of_worlds *p, const struct step *st,
+			   const struct result *n)
+{
+	return nym_says(n, is_connected(&p->n, st->s) ? EISCONN : EINVAL);
+}
+
+IS(own_state_first)
+{
+	return st->op == OP_CONNECT && u->err == EAGAIN && says_own_state(p, st, n) &&
+	       (is_connected(&p->n, st->s) || nym_get_int(p->n.fd[st->s], SO_ACCEPTCONN));
+}
+
+/* Where AF_UNIX has no address, but nym has. */
+IS(chosen_called)
+{
+	struct sockaddr_storage ss;
+
+	return st->op == OP_CONNECT && st->a < SLOTS && u->err == EINVAL &&
+	       nym_says(n, ECONNREFUSED) &&
+	       world_name(&p->u, st->a, &ss) == sizeof(sa_family_t) &&
+	       world_addr(&p->n, &ss, world_name(&p->n, st->a, &ss)) == ADDR_CHOSEN;
+}
+
+IS(chosen_name)
+{
+	if (n->addr != ADDR_CHOSEN)
+		return false;
+	switch (st->op) {
+	case OP_NAME:
+	case OP_PEER:
+		return u->addr == ADDR_UNNAMED && is_connected(&p->n, st->s);
+	case OP_ACCEPT:
+		return u->addr == ADDR_UNNAMED;
+	case OP_JOIN:
+		return u->addr == ADDR_UNNAMED || u->addr == ADDR_NONE;
+	case OP_RECV:
+		return u->addr == ADDR_NONE;
+	default:
+		return false;
+	}
+}
+
+IS(bind_connected)
+{
+	return (st->op == OP_BIND || st->op == OP_BIND_ANY) && nym_says(n, EINVAL) &&
+	       (u->ret == 0 || u->err == EADDRINUSE) && is_connected(&p->n, st->s);
+}
+
+IS(peek_off)
+{
+	return (st->op == OP_SET || st->op == OP_GET) && st->a == SO_PEEK_OFF &&
+	       u->ret == 0 && nym_says(n, EOPNOTSUPP);
+}
+
+IS(oob_send)
+{
+	return st->op == OP_SEND && st->b & MSG_OOB && nym_says(n, EOPNOTSUPP);
+}
+
+IS(oob_recv)
+{
+	return st->op == OP_RECV && st->b & MSG_OOB && u->err == EINVAL &&
+	       nym_says(n, EOPNOTSUPP);
+}
+
+IS(oob_mark)
+{
+	return st->op == OP_IOCTL && st->a == SIOCATMARK && nym_says(n, ENOTTY) &&
+	       (u->ret == 0 || u->err == EOPNOTSUPP);
+}
+
+IS(socket_file)
+{
+	return st->op == OP_IOCTL && st->a == SIOCPROTOPRIVATE && /* SIOCUNIXFILE */
+	       u->err == ENOENT && nym_says(n, ENOTTY);
+}
+
+IS(outq)
+{
+	return st->op == OP_OUTQ && u->value > 0 && n->value > 0 &&
+	       n->value < u->value;
+}
+
+IS(path_missing)
+{
+	return st->op == OP_CONNECT && IS_PATH(st->a) && u->err == ENOENT &&
+	       nym_says(n, ECONNREFUSED);
+}
+
+IS(path_left)
+{
+	return st->op == OP_BIND && IS_PATH(st->a) && u->err == EADDRINUSE &&
+	       n->ret == 0;
+}
+
+IS(type_of_name)
+{
+	if (IS_PATH(st->a))
+		return false;
+	return (st->op == OP_BIND && u->ret == 0 && nym_says(n, EADDRINUSE)) ||
+	       (st->op == OP_CONNECT && u->err == ECONNREFUSED &&
+		nym_says(n, EPROTOTYPE));
+}
+
+IS(rights)
+{
+	return st->op == OP_SEND_CONTROL && st->a >= CONTROL_RIGHTS &&
+	       nym_says(n, EINVAL) && u->err != EINVAL;
+}
+
+static long step_length(const struct step *st)
+{
+	return st->op == OP_WRITEV ? st->a * st->b : st->a;
+}
+
+static bool is_sending(const struct step *st)
+{
+	return st->op == OP_SEND || st->op == OP_SENDTO || st->op == OP_WRITEV ||
+	       st->op == OP_SEND_FAULT || st->op == OP_SEND_CONTROL ||
+	       st->op == OP_SPLICE_IN;
+}
+
+static int outq(const struct world *w, int s)
+{
+	int queued = 0;
+
+	return ioctl(w->fd[s], SIOCOUTQ, &queued) ? 0 : queued;
+}
+
+/* One is full and the other is not. */
+IS(room)
+{
+	int limit = nym_get_int(p->n.fd[st->s], SO_SNDBUF);
+
+	if (st->op == OP_INQ)
+		return p->u.filled && p->u.filled - u->value == p->n.filled - n->value;
+	if (!is_sending(st) || u->ret == n->ret)
+		return false;
+	if (u->err == EAGAIN)
+		return outq(&p->u, st->s) >= limit && n->err != EAGAIN;
+	return n->err == EAGAIN && outq(&p->n, st->s) + step_length(st) + 8 >= limit;
+}
+
+/* Only nym says that one can write. */
+IS(pollout)
+{
+	const int out = POLLOUT | POLLWRNORM | POLLWRBAND;
+	int limit = nym_get_int(p->n.fd[st->s], SO_SNDBUF);
+
+	return st->op == OP_POLL && (u->poll ^ n->poll) == out &&
+	       (n->poll & out) == out && outq(&p->u, st->s) > limit / 4 &&
+	       outq(&p->n, st->s) <= limit / 2;
+}
+
+IS(waiting_sigpipe)
+{
+	return st->op == OP_JOIN && p->n.bg_step.op == OP_SEND && u->err == EPIPE &&
+	       nym_says(n, EPIPE) && !u->signals && n->signals == 1;
+}
+
+IS(empty_unread)
+{
+	return st->op == OP_POLL && (u->poll ^ n->poll) == POLLERR &&
+	       n->poll & POLLERR && n->poll & POLLHUP && p->empties;
+}
+
+/* What AF_UNIX lost in the step before, nym still has. */
+IS(fault_keeps)
+{
+	return st->op == OP_INQ && p->last.op == OP_RECV_FAULT &&
+	       p->last_u.err == EFAULT && p->last_n.err == EFAULT &&
+	       p->last.s == st->s && u->value < n->value;
+}
+
+IS(fault_recv)
+{
+	return st->op == OP_RECV_FAULT && u->err == EFAULT && n->ret == st->a;
+}
+
+IS(fault_send)
+{
+	return st->op == OP_SEND_FAULT && u->err == EFAULT && n->ret == st->a;
+}
+
+IS(eor)
+{
+	return st->op == OP_RECV && (u->flags ^ n->flags) == MSG_EOR &&
+	       n->flags & MSG_EOR;
+}
+
+IS(peercred)
+{
+	/* Me (who accepted) instead of the child (who listened), otherwise equal. */
+	return st->op == OP_PEERCRED && (u->value ^ n->value) == 1 && n->value & 1;
+}
+
+static const struct difference differences[] = {
+	{ "connect() without blocking, backlog full: EINPROGRESS, not EAGAIN",
+	  "the call is parked, which can be polled; what follows is as with TCP",
+	  T_CALLS, F_OUTCOME, is_parked, true },
+	{ "connect() of what cannot connect, backlog full: EISCONN or EINVAL, not EAGAIN",
+	  "such a call cannot be parked, so this is found out first",
+	  T_CALLS, F_OUTCOME, is_own_state_first },
+	{ "connect() to the address of an end of a connection: ECONNREFUSED, not EINVAL",
+	  "it has one, see below, but nobody listens there",
+	  T_ALL, F_OUTCOME, is_chosen_called },
+	{ "the ends of a connection always have names",
+	  "every peer can be told from the others, in logs and in /proc/net/nym",
+	  T_ALL, F_ADDR, is_chosen_name },
+	{ "bind() of a connected socket: EINVAL",
+	  "it has a name already, see above",
+	  T_ALL, F_OUTCOME, is_bind_connected, true },
+	{ "SO_PEEK_OFF: EOPNOTSUPP",
+	  "a series of kernel exploits in AF_UNIX, and nobody needs it",
+	  T_ALL, F_OUTCOME, is_peek_off, true },
+	{ "send() with MSG_OOB: EOPNOTSUPP",
+	  "a series of kernel exploits in AF_UNIX, and nobody needs it",
+	  T_STREAM, F_OUTCOME | F_SIGNAL, is_oob_send, true },
+	{ "recv() with MSG_OOB: EOPNOTSUPP, not EINVAL",
+	  "there is none, see above",
+	  T_STREAM, F_OUTCOME, is_oob_recv },
+	{ "SIOCATMARK: ENOTTY",
+	  "there is no mark, see above",
+	  T_ALL, F_OUTCOME, is_oob_mark },
+	{ "SIOCUNIXFILE: ENOTTY",
+	  "there is no file",
+	  T_ALL, F_OUTCOME, is_socket_file },
+	{ "SIOCOUTQ counts less",
+	  "bytes that the peer has not read, not the kernel's buffers",
+	  T_ALL, F_VALUE, is_outq },
+	{ "connect() to a name that is not there: ECONNREFUSED, not ENOENT as with a path",
+	  "names are as abstract names: there is no file that could exist",
+	  T_ALL, F_OUTCOME, is_path_missing },
+	{ "bind() to a name whose owner has gone: works, not EADDRINUSE as with a path",
+	  "a name lives as long as its socket",
+	  T_ALL, F_OUTCOME, is_path_left, true },
+	{ "a name is of one type, as a path, not one for each type, as abstract names",
+	  "a name is one service",
+	  T_ALL, F_OUTCOME, is_type_of_name, true },
+	{ "EPOLLOUT comes sooner",
+	  "half of the limit in use, and in bytes; not a quarter, and in buffers",
+	  T_CALLS, F_POLL, is_pollout },
+	{ "SCM_RIGHTS: EINVAL",
+	  "not there yet; later only for who has asked",
+	  T_ALL, F_OUTCOME | F_SIGNAL, is_rights, true },
+	{ "recv() into a bad buffer keeps the record",
+	  "whole or not at all; AF_UNIX loses it",
+	  T_SEQPACKET, F_VALUE, is_fault_keeps, true },
+	{ "recv() into a buffer that is bad behind its beginning: what was copied",
+	  "a stream delivers what it can, and says how much",
+	  T_STREAM, F_OUTCOME, is_fault_recv, true },
+	{ "send() from a buffer that is bad behind its beginning: what was copied",
+	  "a stream delivers what it can, and says how much",
+	  T_STREAM, F_OUTCOME, is_fault_send, true },
+	{ "MSG_EOR arrives",
+	  "POSIX has it for SOCK_SEQPACKET; AF_UNIX drops it",
+	  T_SEQPACKET, F_FLAGS, is_eor },
+	{ "SO_PEERCRED of a client is who accepted, not who listened",
+	  "with socket activation it is the service, not who started it",
+	  T_CALLS, F_VALUE, is_peercred },
+	{ "how much fits",
+	  "SO_SNDBUF is counted in bytes, exactly; not in buffers, and then one more",
+	  T_CALLS, F_OUTCOME | F_VALUE, is_room, true },
+	{ "send() that waited, then EPIPE: SIGPIPE",
+	  "as if it had not waited; AF_UNIX forgets the signal then",
+	  T_STREAM, F_SIGNAL, is_waiting_sigpipe },
+	{ "close() with an unread empty record resets the connection",
+	  "as with any unread record; AF_UNIX takes an empty one for a mark of MSG_OOB",
+	  T_SEQPACKET, F_POLL, is_empty_unread, true },
+};
+
+#define DIFFERENCES	ARRAY_SIZE(differences)
+
+/* Shared by all processes of this program. */
+static struct shared {
+	long comparisons;
+	long walked;
+	int ran[8];		/* by type bit, the hand-written part */
+	long seen[DIFFERENCES];
+	unsigned int shown[256];	/* hashes of the kinds of mismatch */
+	unsigned int nshown;
+	int printing;		/* one process prints its story at a time */
+} *shared;
+
+static int family_n = AF_NYM;
+
+static __attribute__((constructor)) void contract_setup(void)
+{
+	struct sigaction sa = { .sa_handler = contract_sigpipe };
+
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (shared == MAP_FAILED || sigaction(SIGPIPE, &sa, NULL))
+		abort();
+	if (getenv("NYM_SELF"))
+		family_n = AF_UNIX;
+}
+
+enum verdict { SAME, ACCEPTED, PARTED, DIFFERENT };
+
+static enum verdict judge(const struct pair_of_worlds *p, const struct step *st,
+			  const struct result *u, const struct result *n, bool count)
+{
+	int left = result_diff(u, n), type = type_bit(p->u.type);
+	enum verdict verdict = SAME;
+	size_t i;
+
+	if (family_n == AF_UNIX)
+		return left ? DIFFERENT : SAME;
+	for (i = 0; left && i < DIFFERENCES; i++) {
+		const struct difference *d = &differences[i];
+
+		if (!(d->types & type) || !(d->fields & left) ||
+		    !d->is(p, st, u, n))
+			continue;
+		left &= ~d->fields;
+		if (count)
+			__atomic_add_fetch(&shared->seen[i], 1, __ATOMIC_RELAXED);
+		if (d->parts)
+			verdict = PARTED;
+		else if (verdict == SAME)
+			verdict = ACCEPTED;
+	}
+	return left ? DIFFERENT : verdict;
+}
+
+static void worlds_init(struct pair_of_worlds *p, int type)
+{
+	memset(p, 0, sizeof(*p));
+	world_init(&p->u, AF_UNIX, type, 0);
+	world_init(&p->n, family_n, type, 1);
+}
+
+static void worlds_reset(struct pair_of_worlds *p)
+{
+	world_reset(&p->u);
+	world_reset(&p->n);
+	memset(&p->last, 0, sizeof(p->last));
+	p->empties = 0;
+}
+
+static enum verdict worlds_step(struct pair_of_worlds *p, const struct step *st,
+				struct result *u, struct result *n, bool count)
+{
+	enum verdict verdict;
+
+	world_step(&p->u, st, u);
+	world_step(&p->n, st, n);
+	p->empties += is_sending(st) && !step_length(st) && u->ret == 0;
+	verdict = judge(p, st, u, n, count);
+	p->last = *st;
+	p->last_u = *u;
+	p->last_n = *n;
+	return verdict;
+}
+
+/* Sequences */
+
+#define SEQ(...)	((const struct step[]){ __VA_ARGS__, { OP_END } })
+
+#define SOCKET(_s)	{ OP_SOCKET, _s }
+#define SOCKET_OF(_s, _type, _proto) { OP_SOCKET_OF, _s, 0, _type, _proto }
+#define PAIR(_s, _t)	{ OP_PAIR, _s, 0, _t }
+#define CLOSE(_s)	{ OP_CLOSE, _s }
+#define BLOCKING(_s)	{ OP_BLOCKING, _s, 0, 1 }
+#define BIND(_s, _name)	{ OP_BIND, _s, 0, _name }
+#define BIND_ANY(_s)	{ OP_BIND_ANY, _s }
+#define LISTEN(_s, _n)	{ OP_LISTEN, _s, 0, _n }
+#define CONNECT(_s, _name) { OP_CONNECT, _s, 0, _name }
+#define ACCEPT(_s, _t)	{ OP_ACCEPT, _s, 0, _t }
+#define SEND(_s, _len, _flags) { OP_SEND, _s, 0, _len, _flags }
+#define SENDTO(_s, _len, _name) { OP_SENDTO, _s, 0, _len, _name }
+#define RECV(_s, _len, _flags) { OP_RECV, _s, 0, _len, _flags }
+#define FILL(_s, _len)	{ OP_FILL, _s, 0, _len }
+#define DRAIN(_s, _len)	{ OP_DRAIN, _s, 0, _len }
+#define POLL(_s)	{ OP_POLL, _s }
+#define SHUT(_s, _how)	{ OP_SHUTDOWN, _s, 0, _how }
+#define NAME(_s)	{ OP_NAME, _s }
+#define PEER(_s)	{ OP_PEER, _s }
+#define INQ(_s)		{ OP_INQ, _s }
+#define OUTQ(_s)	{ OP_OUTQ, _s }
+#define SET(_s, _opt, _v) { OP_SET, _s, 0, _opt, _v }
+#define GET(_s, _opt)	{ OP_GET, _s, 0, _opt }
+#define SOERR(_s)	GET(_s, SO_ERROR)
+#define PEERCRED(_s)	{ OP_PEERCRED, _s }
+#define TIMEOUT(_s, _which, _ms) { OP_TIMEOUT, _s, 0, _which, _ms }
+#define FORGET(_name)	{ OP_FORGET, 0, 0, _name }
+#define JOIN()		{ OP_JOIN }
+#define BG_RECV(_s, _len, _flags) { OP_RECV, _s, 1, _len, _flags }
+#define BG_SEND(_s, _len, _flags) { OP_SEND, _s, 1, _len, _flags }
+#define BG_ACCEPT(_s, _t) { OP_ACCEPT, _s, 1, _t }
+#define BG_CONNECT(_s, _name) { OP_CONNECT, _s, 1, _name }
+#define BG_POLL_IN(_s)	{ OP_POLL, _s, 1, NYM_PATIENCE_MS, POLLIN | POLLRDHUP }
+
+struct sequence {
+	const char *name;
+	int types;
+	const struct step *steps;
+};
+
+/* Slots: 0 is the socket in question, 1 its peer, 2 a listener, 3 another. */
+
+#define LISTENER	SOCKET(2), BIND(2, 'L'), LISTEN(2, 3)
+#define CONNECTION	LISTENER, SOCKET(0), CONNECT(0, 'L'), ACCEPT(2, 1)
+
+static const struct sequence states[] = {
+	{ "no socket", T_ALL, SEQ(CLOSE(0)) },
+	{ "new", T_ALL, SEQ(SOCKET(0)) },
+	{ "new, something listens", T_CALLS, SEQ(LISTENER, SOCKET(0)) },
+	{ "new, refused", T_CALLS, SEQ(SOCKET(0), CONNECT(0, 'N')) },
+	{ "new, name taken", T_ALL, SEQ(SOCKET(3), BIND(3, 'A'), SOCKET(0)) },
+	{ "new, shut", T_ALL, SEQ(SOCKET(0), SHUT(0, SHUT_RDWR)) },
+	{ "new, shut for reading", T_ALL, SEQ(SOCKET(0), SHUT(0, SHUT_RD)) },
+	{ "new, shut for writing", T_ALL, SEQ(SOCKET(0), SHUT(0, SHUT_WR)) },
+	{ "bound", T_ALL, SEQ(SOCKET(0), BIND(0, 'B')) },
+	{ "bound to some name", T_ALL, SEQ(SOCKET(0), BIND_ANY(0)) },
+	{ "bound, something listens", T_CALLS,
+	  SEQ(LISTENER, SOCKET(0), BIND(0, 'B')) },
+	{ "bound, shut for reading", T_ALL,
+	  SEQ(SOCKET(0), BIND(0, 'B'), SHUT(0, SHUT_RD)) },
+	{ "listening", T_CALLS, SEQ(SOCKET(0), BIND(0, 'B'), LISTEN(0, 5)) },
+	{ "listening, another too", T_CALLS,
+	  SEQ(LISTENER, SOCKET(0), BIND(0, 'B'), LISTEN(0, 5)) },
+	{ "listening, called", T_CALLS,
+	  SEQ(SOCKET(0), BIND(0, 'B'), LISTEN(0, 5), SOCKET(1), CONNECT(1, 'B')) },
+	{ "listening, called by a bound one that sent", T_CALLS,
+	  SEQ(SOCKET(0), BIND(0, 'B'), LISTEN(0, 5), SOCKET(1), BIND(1, 'C'),
+	      CONNECT(1, 'B'), SEND(1, 20, 0)) },
+	{ "listening, the caller has closed", T_CALLS,
+	  SEQ(SOCKET(0), BIND(0, 'B'), LISTEN(0, 5), SOCKET(1), CONNECT(1, 'B'),
+	      SEND(1, 20, 0), CLOSE(1)) },
+	{ "listening, called twice, backlog full", T_CALLS,
+	  SEQ(SOCKET(0), BIND(0, 'B'), LISTEN(0, 1), SOCKET(1), CONNECT(1, 'B'),
+	      SOCKET(3), CONNECT(3, 'B')) },
+	{ "listening, shut", T_CALLS,
+	  SEQ(SOCKET(0), BIND(0, 'B'), LISTEN(0, 5), SHUT(0, SHUT_RDWR)) },
+	{ "listening, shut for reading, called before", T_CALLS,
+	  SEQ(SOCKET(0), BIND(0, 'B'), LISTEN(0, 5), SOCKET(1), CONNECT(1, 'B'),
+	      SHUT(0, SHUT_RD)) },
+	{ "listening, shut for writing, called", T_CALLS,
+	  SEQ(SOCKET(0), BIND(0, 'B'), LISTEN(0, 5), SHUT(0, SHUT_WR), SOCKET(1),
+	      CONNECT(1, 'B')) },
+	{ "shut for reading, then listening", T_CALLS,
+	  SEQ(SOCKET(0), BIND(0, 'B'), SHUT(0, SHUT_RD), LISTEN(0, 5)) },
+	{ "called, not accepted", T_CALLS, SEQ(LISTENER, SOCKET(0), CONNECT(0, 'L')) },
+	{ "called, not accepted, bound, sent", T_CALLS,
+	  SEQ(LISTENER, SOCKET(0), BIND(0, 'B'), CONNECT(0, 'L'), SEND(0, 30, 0)) },
+	{ "called, listener gone", T_CALLS,
+	  SEQ(LISTENER, SOCKET(0), CONNECT(0, 'L'), CLOSE(2)) },
+	{ "called and sent, listener gone", T_CALLS,
+	  SEQ(LISTENER, SOCKET(0), CONNECT(0, 'L'), SEND(0, 30, 0), CLOSE(2)) },
+	{ "called, listener shut", T_CALLS,
+	  SEQ(LISTENER, SOCKET(0), CONNECT(0, 'L'), SHUT(2, SHUT_RDWR)) },
+	{ "client", T_CALLS, SEQ(CONNECTION) },
+	{ "client, listener gone", T_CALLS, SEQ(CONNECTION, CLOSE(2)) },
+	{ "client, bound", T_CALLS,
+	  SEQ(LISTENER, SOCKET(0), BIND(0, 'B'), CONNECT(0, 'L'), ACCEPT(2, 1)) },
+	{ "client, bound to some name", T_CALLS,
+	  SEQ(LISTENER, SOCKET(0), BIND_ANY(0), CONNECT(0, 'L'), ACCEPT(2, 1)) },
+	{ "client, was shut before it called", T_CALLS,
+	  SEQ(LISTENER, SOCKET(0), SHUT(0, SHUT_RDWR), CONNECT(0, 'L'), ACCEPT(2, 1)) },
+	{ "client, was shut for reading before it called", T_CALLS,
+	  SEQ(LISTENER, SOCKET(0), SHUT(0, SHUT_RD), CONNECT(0, 'L'), ACCEPT(2, 1)) },
+	{ "client, has data", T_CALLS, SEQ(CONNECTION, SEND(1, 40, 0)) },
+	{ "client, data both ways", T_CALLS,
+	  SEQ(CONNECTION, SEND(1, 40, 0), SEND(0, 50, 0), SEND(1, 7, 0)) },
+	{ "client, server gone", T_CALLS, SEQ(CONNECTION, CLOSE(1)) },
+	{ "client, server gone with unread data", T_CALLS,
+	  SEQ(CONNECTION, SEND(0, 9, 0), CLOSE(1)) },
+	{ "client, server gone, data both ways", T_CALLS,
+	  SEQ(CONNECTION, SEND(0, 9, 0), SEND(1, 9, 0), CLOSE(1)) },
+	{ "client, server gone, data left", T_CALLS,
+	  SEQ(CONNECTION, SEND(1, 9, 0), CLOSE(1)) },
+	{ "server", T_CALLS,
+	  SEQ(LISTENER, SOCKET(1), CONNECT(1, 'L'), ACCEPT(2, 0)) },
+	{ "server of a bound client, has data", T_CALLS,
+	  SEQ(LISTENER, SOCKET(1), BIND(1, 'C'), CONNECT(1, 'L'), SEND(1, 40, 0),
+	      ACCEPT(2, 0)) },
+	{ "server of a client that closed", T_CALLS,
+	  SEQ(LISTENER, SOCKET(1), CONNECT(1, 'L'), SEND(1, 40, 0), CLOSE(1),
+	      ACCEPT(2, 0)) },
+	{ "pair", T_ALL, SEQ(PAIR(0, 1)) },
+	{ "pair, has data", T_ALL, SEQ(PAIR(0, 1), SEND(1, 10, 0), SEND(1, 5, 0)) },
+	{ "pair, has an empty message", T_ALL, SEQ(PAIR(0, 1), SEND(1, 0, 0)) },
+	{ "pair, has an empty message and another", T_ALL,
+	  SEQ(PAIR(0, 1), SEND(1, 0, 0), SEND(1, 3, 0)) },
+	{ "pair, sent", T_ALL, SEQ(PAIR(0, 1), SEND(0, 10, 0)) },
+	{ "pair, shut for reading", T_ALL, SEQ(PAIR(0, 1), SHUT(0, SHUT_RD)) },
+	{ "pair, shut for writing", T_ALL, SEQ(PAIR(0, 1), SHUT(0, SHUT_WR)) },
+	{ "pair, shut", T_ALL, SEQ(PAIR(0, 1), SHUT(0, SHUT_RDWR)) },
+	{ "pair, has data, shut", T_ALL,
+	  SEQ(PAIR(0, 1), SEND(1, 10, 0), SHUT(0, SHUT_RDWR)) },
+	{ "pair, peer shut for reading", T_ALL, SEQ(PAIR(0, 1), SHUT(1, SHUT_RD)) },
+	{ "pair, peer shut for writing", T_ALL, SEQ(PAIR(0, 1), SHUT(1, SHUT_WR)) },
+	{ "pair, peer shut", T_ALL, SEQ(PAIR(0, 1), SHUT(1, SHUT_RDWR)) },
+	{ "pair, peer sent and shut", T_ALL,
+	  SEQ(PAIR(0, 1), SEND(1, 10, 0), SHUT(1, SHUT_WR)) },
+	{ "pair, both shut for writing", T_ALL,
+	  SEQ(PAIR(0, 1), SHUT(0, SHUT_WR), SHUT(1, SHUT_WR)) },
+	{ "pair, peer gone", T_ALL, SEQ(PAIR(0, 1), CLOSE(1)) },
+	{ "pair, peer gone with unread data", T_ALL,
+	  SEQ(PAIR(0, 1), SEND(0, 9, 0), CLOSE(1)) },
+	{ "pair, peer gone, data both ways", T_ALL,
+	  SEQ(PAIR(0, 1), SEND(0, 9, 0), SEND(1, 9, 0), CLOSE(1)) },
+	{ "pair, peer gone with unread data, error taken", T_ALL,
+	  SEQ(PAIR(0, 1), SEND(0, 9, 0), CLOSE(1), SOERR(0)) },
+	{ "pair, shut for writing, peer gone with unread data", T_ALL,
+	  SEQ(PAIR(0, 1), SEND(0, 9, 0), SHUT(0, SHUT_WR), CLOSE(1)) },
+	{ "pair, full", T_CALLS, SEQ(PAIR(0, 1), FILL(0, 4000)) },
+	{ "pair, half of a message read", T_ALL,
+	  SEQ(PAIR(0, 1), SEND(1, 10, 0), RECV(0, 5, 0)) },
+
+	{ "connected", T_DGRAM, SEQ(SOCKET(1), BIND(1, 'L'), SOCKET(0), CONNECT(0, 'L')) },
+	{ "connected, bound", T_DGRAM,
+	  SEQ(SOCKET(1), BIND(1, 'L'), SOCKET(0), BIND(0, 'B'), CONNECT(0, 'L')) },
+	{ "connected, bound, peer connected", T_DGRAM,
+	  SEQ(SOCKET(1), BIND(1, 'L'), SOCKET(0), BIND(0, 'B'), CONNECT(0, 'L'),
+	      CONNECT(1, 'B'), SEND(1, 10, 0)) },
+	{ "bound, peer connected", T_DGRAM,
+	  SEQ(SOCKET(0), BIND(0, 'B'), SOCKET(1), BIND(1, 'C'), CONNECT(1, 'B'),
+	      SEND(1, 10, 0), SEND(1, 20, 0)) },
+	{ "connected to another", T_DGRAM,
+	  SEQ(SOCKET(2), BIND(2, 'L'), SOCKET(1), BIND(1, 'C'), CONNECT(1, 'L'),
+	      SOCKET(0), BIND(0, 'B')) },
+	{ "connected, then not", T_DGRAM,
+	  SEQ(SOCKET(1), BIND(1, 'L'), SOCKET(0), BIND(0, 'B'), CONNECT(0, 'L'),
+	      { OP_UNCONNECT, 0 }) },
+	{ "connected to itself", T_DGRAM,
+	  SEQ(SOCKET(0), BIND(0, 'B'), CONNECT(0, 'B'), SEND(0, 10, 0)) },
+	{ "connected, peer gone", T_DGRAM,
+	  SEQ(SOCKET(1), BIND(1, 'L'), SOCKET(0), BIND(0, 'B'), CONNECT(0, 'L'),
+	      CLOSE(1)) },
+	{ "connected, peer shut for reading", T_DGRAM,
+	  SEQ(SOCKET(1), BIND(1, 'L'), SOCKET(0), BIND(0, 'B'), CONNECT(0, 'L'),
+	      SHUT(1, SHUT_RD)) },
+	{ "has mail", T_DGRAM,
+	  SEQ(SOCKET(0), BIND(0, 'B'), SOCKET(1), BIND(1, 'C'), SENDTO(1, 10, 'B'),
+	      SENDTO(1, 0, 'B'), SENDTO(1, 20, 'B')) },
+};
+
+static const struct sequence probes[] = {
+	{ "nothing", T_ALL, SEQ(POLL(0)) },
+	{ "bind", T_ALL, SEQ(BIND(0, 'A')) },
+	{ "bind to a taken name", T_ALL, SEQ(BIND(0, 'L')) },
+	{ "bind to its own name", T_ALL, SEQ(BIND(0, 'B')) },
+	{ "bind to some name", T_ALL, SEQ(BIND_ANY(0)) },
+	{ "bind twice", T_ALL, SEQ(BIND(0, 'A'), BIND(0, 'C')) },
+	{ "bad bind", T_ALL,
+	  SEQ({ OP_BAD_BIND, 0, 0, BAD_FAMILY }, { OP_BAD_BIND, 0, 0, BAD_LENGTH_0 },
+	      { OP_BAD_BIND, 0, 0, BAD_LENGTH_1 }, { OP_BAD_BIND, 0, 0, BAD_LENGTH_129 },
+	      { OP_BAD_BIND, 0, 0, BAD_LENGTH_NEGATIVE },
+	      { OP_BAD_BIND, 0, 0, BAD_POINTER }, { OP_BAD_BIND, 0, 0, BAD_UNSPEC }) },
+	{ "bad connect", T_ALL,
+	  SEQ({ OP_BAD_CONNECT, 0, 0, BAD_FAMILY }, { OP_BAD_CONNECT, 0, 0, BAD_LENGTH_0 },
+	      { OP_BAD_CONNECT, 0, 0, BAD_LENGTH_1 }, { OP_BAD_CONNECT, 0, 0, BAD_LENGTH_2 },
+	      { OP_BAD_CONNECT, 0, 0, BAD_LENGTH_129 },
+	      { OP_BAD_CONNECT, 0, 0, BAD_LENGTH_NEGATIVE },
+	      { OP_BAD_CONNECT, 0, 0, BAD_POINTER }) },
+	{ "unconnect", T_ALL, SEQ({ OP_UNCONNECT, 0 }) },
+	{ "listen", T_ALL, SEQ(LISTEN(0, 2)) },
+	{ "listen, negative", T_ALL, SEQ(LISTEN(0, -1)) },
+	{ "listen, 0, and be called", T_ALL, SEQ(LISTEN(0, 0), SOCKET(4), CONNECT(4, 'B')) },
+	{ "connect to nobody", T_ALL, SEQ(CONNECT(0, 'N')) },
+	{ "connect to a path that is not there", T_ALL, SEQ(CONNECT(0, 'X')) },
+	{ "connect to a listener", T_ALL, SEQ(CONNECT(0, 'L')) },
+	{ "connect to a listener twice", T_ALL, SEQ(CONNECT(0, 'L'), CONNECT(0, 'L')) },
+	{ "connect to a bound one", T_ALL, SEQ(SOCKET(4), BIND(4, 'D'), CONNECT(0, 'D')) },
+	{ "connect to its own name", T_ALL, SEQ(CONNECT(0, 'B')) },
+	{ "connect to its own address", T_ALL, SEQ(CONNECT(0, 0)) },
+	{ "connect to another's address", T_ALL, SEQ(CONNECT(0, 1)) },
+	{ "be connected to", T_ALL,
+	  SEQ(SOCKET(4), CONNECT(4, 'B'), POLL(4), SEND(4, 3, 0), POLL(4)) },
+	{ "be connected to by address", T_ALL, SEQ(SOCKET(4), CONNECT(4, 0)) },
+	{ "accept", T_ALL, SEQ(ACCEPT(0, 4), NAME(4), PEER(4), POLL(4), RECV(4, 15, 0),
+			       RECV(4, 15, 0), RECV(4, 15, 0), POLL(4), SEND(4, 4, 0),
+			       SOERR(4), PEERCRED(4), GET(4, SO_ACCEPTCONN),
+			       LISTEN(4, 1), ACCEPT(4, 5), CONNECT(4, 'L')) },
+	{ "accept until empty", T_ALL, SEQ(ACCEPT(0, 4), ACCEPT(0, 5), ACCEPT(0, 6)) },
+	{ "send", T_ALL, SEQ(SEND(0, 11, 0)) },
+	{ "send twice", T_ALL, SEQ(SEND(0, 11, 0), SEND(0, 12, 0)) },
+	{ "send without a signal", T_ALL, SEQ(SEND(0, 11, MSG_NOSIGNAL)) },
+	{ "send nothing", T_ALL, SEQ(SEND(0, 0, 0)) },
+	{ "send with flags", T_ALL,
+	  SEQ(SEND(0, 4, MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE | MSG_CONFIRM |
+		       MSG_DONTROUTE)) },
+	{ "send out of band", T_ALL, SEQ(SEND(0, 4, MSG_OOB)) },
+	{ "send nothing out of band", T_ALL, SEQ(SEND(0, 0, MSG_OOB)) },
+	{ "send the end of a record", T_ALL, SEQ(SEND(0, 4, MSG_EOR), RECV(1, 100, 0)) },
+	{ "send too much", T_RECORDS, SEQ(SEND(0, 250000, 0)) },
+	{ "send to a listener", T_ALL, SEQ(SENDTO(0, 6, 'L')) },
+	{ "send to nobody", T_ALL, SEQ(SENDTO(0, 6, 'N')) },
+	{ "send to itself", T_ALL, SEQ(SENDTO(0, 6, 'B')) },
+	{ "send to a peer's address", T_ALL, SEQ(SENDTO(0, 6, 1)) },
+	{ "send what is not there", T_ALL, SEQ({ OP_SEND_FAULT, 0, 0, 0 }) },
+	{ "send what is half there", T_ALL, SEQ({ OP_SEND_FAULT, 0, 0, 5 }) },
+	{ "send vectors", T_ALL, SEQ({ OP_WRITEV, 0, 0, 7, 3 }) },
+	{ "send control, empty", T_ALL, SEQ({ OP_SEND_CONTROL, 0, 0, CONTROL_EMPTY }) },
+	{ "send control, short", T_ALL, SEQ({ OP_SEND_CONTROL, 0, 0, CONTROL_SHORT }) },
+	{ "send control, long", T_ALL, SEQ({ OP_SEND_CONTROL, 0, 0, CONTROL_LONG }) },
+	{ "send control, unknown", T_ALL, SEQ({ OP_SEND_CONTROL, 0, 0, CONTROL_UNKNOWN }) },
+	{ "send control of another level", T_ALL,
+	  SEQ({ OP_SEND_CONTROL, 0, 0, CONTROL_OTHER_LEVEL }) },
+	{ "send credentials", T_ALL, SEQ({ OP_SEND_CONTROL, 0, 0, CONTROL_CREDENTIALS }) },
+	{ "send short credentials", T_ALL,
+	  SEQ({ OP_SEND_CONTROL, 0, 0, CONTROL_CREDENTIALS_SHORT }) },
+	{ "send nobody's credentials", T_ALL,
+	  SEQ({ OP_SEND_CONTROL, 0, 0, CONTROL_CREDENTIALS_NOBODY }) },
+	{ "send a descriptor", T_ALL, SEQ({ OP_SEND_CONTROL, 0, 0, CONTROL_RIGHTS }) },
+	{ "send a bad descriptor", T_ALL,
+	  SEQ({ OP_SEND_CONTROL, 0, 0, CONTROL_RIGHTS_BAD_FD }) },
+	{ "send no descriptors", T_ALL, SEQ({ OP_SEND_CONTROL, 0, 0, CONTROL_RIGHTS_NONE }) },
+	{ "splice in", T_STREAM, SEQ({ OP_SPLICE_IN, 0, 0, 100 }) },
+	{ "splice out", T_STREAM, SEQ({ OP_SPLICE_OUT, 0, 0, 100 }) },
+	{ "receive", T_ALL, SEQ(RECV(0, 100, 0)) },
+	{ "receive, again and again", T_ALL,
+	  SEQ(RECV(0, 6, 0), RECV(0, 6, 0), POLL(0), RECV(0, 100, 0), RECV(0, 100, 0),
+	      RECV(0, 100, 0), POLL(0)) },
+	{ "receive nothing", T_ALL, SEQ(RECV(0, 0, 0)) },
+	{ "read nothing", T_ALL, SEQ({ OP_READ0, 0 }) },
+	{ "peek", T_ALL, SEQ(RECV(0, 100, MSG_PEEK), RECV(0, 3, MSG_PEEK)) },
+	{ "peek at nothing", T_ALL, SEQ(RECV(0, 0, MSG_PEEK)) },
+	{ "receive with MSG_TRUNC", T_ALL, SEQ(RECV(0, 3, MSG_TRUNC)) },
+	{ "peek with MSG_TRUNC", T_ALL,
+	  SEQ(RECV(0, 0, MSG_TRUNC | MSG_PEEK), RECV(0, 3, MSG_TRUNC | MSG_PEEK)) },
+	{ "receive with MSG_WAITALL", T_ALL, SEQ(RECV(0, 100, MSG_WAITALL)) },
+	{ "receive with flags", T_ALL,
+	  SEQ(RECV(0, 4, MSG_CMSG_CLOEXEC | MSG_DONTWAIT | MSG_NOSIGNAL | MSG_CONFIRM)) },
+	{ "receive out of band", T_ALL, SEQ(RECV(0, 1, MSG_OOB)) },
+	{ "receive errors", T_ALL, SEQ(RECV(0, 100, MSG_ERRQUEUE)) },
+	{ "receive to where nothing is", T_ALL, SEQ({ OP_RECV_FAULT, 0, 0, 0 }, INQ(0)) },
+	{ "receive to where half is", T_ALL, SEQ({ OP_RECV_FAULT, 0, 0, 3 }, INQ(0)) },
+	{ "receive vectors", T_ALL, SEQ({ OP_READV, 0, 0, 5, 3 }) },
+	{ "poll for reading only", T_ALL, SEQ(POLL(0)) },
+	{ "shut for reading", T_ALL, SEQ(SHUT(0, SHUT_RD)) },
+	{ "shut for writing", T_ALL, SEQ(SHUT(0, SHUT_WR)) },
+	{ "shut", T_ALL, SEQ(SHUT(0, SHUT_RDWR)) },
+	{ "shut twice", T_ALL, SEQ(SHUT(0, SHUT_WR), SHUT(0, SHUT_WR), SHUT(0, SHUT_RD)) },
+	{ "shut the peer for reading", T_ALL, SEQ(SHUT(1, SHUT_RD)) },
+	{ "shut the peer for writing", T_ALL, SEQ(SHUT(1, SHUT_WR)) },
+	{ "shut wrongly", T_ALL, SEQ(SHUT(0, -1), SHUT(0, 3)) },
+	{ "ioctls", T_ALL,
+	  SEQ(INQ(0), OUTQ(0), { OP_IOCTL, 0, 0, SIOCATMARK },
+	      { OP_IOCTL, 0, 0, SIOCPROTOPRIVATE }, { OP_IOCTL, 0, 0, 0x8999 }) },
+	{ "options", T_ALL,
+	  SEQ(GET(0, SO_TYPE), GET(0, SO_DOMAIN), GET(0, SO_PROTOCOL),
+	      GET(0, SO_ACCEPTCONN), GET(0, SO_ERROR), GET(0, SO_SNDBUF),
+	      GET(0, SO_RCVBUF), GET(0, SO_RCVLOWAT), GET(0, SO_SNDLOWAT),
+	      GET(0, SO_REUSEADDR), GET(0, SO_REUSEPORT), GET(0, SO_KEEPALIVE),
+	      GET(0, SO_LINGER), GET(0, SO_PRIORITY), GET(0, SO_BROADCAST),
+	      GET(0, SO_OOBINLINE), GET(0, SO_TIMESTAMP), GET(0, SO_PASSCRED),
+	      GET(0, SO_PASSSEC), GET(0, SO_PEERSEC), GET(0, SO_MARK),
+	      GET(0, SO_BUSY_POLL), GET(0, SO_ZEROCOPY), GET(0, SO_LOCK_FILTER),
+	      GET(0, 9999)) },
+	{ "set options", T_ALL,
+	  SEQ(SET(0, SO_SNDBUF, 10000), GET(0, SO_SNDBUF), SET(0, SO_SNDBUF, 1),
+	      GET(0, SO_SNDBUF), SET(0, SO_RCVBUF, 5000), GET(0, SO_RCVBUF),
+	      SET(0, SO_RCVLOWAT, 8), GET(0, SO_RCVLOWAT), SET(0, SO_SNDLOWAT, 8),
+	      SET(0, SO_REUSEADDR, 1), SET(0, SO_REUSEPORT, 1), SET(0, SO_KEEPALIVE, 1),
+	      SET(0, SO_PRIORITY, 3), SET(0, SO_BROADCAST, 1), SET(0, SO_ZEROCOPY, 1),
+	      SET(0, SO_TYPE, 1), SET(0, SO_ERROR, 1), SET(0, SO_ACCEPTCONN, 1),
+	      SET(0, 9999, 1), SET(0, SO_SNDBUF, 100000)) },
+	{ "another level", T_ALL,
+	  SEQ({ OP_SET_LEVEL, 0, 0, 6 }, { OP_GET_LEVEL, 0, 0, 6 },
+	      { OP_SET_LEVEL, 0, 0, 0 }, { OP_GET_LEVEL, 0, 0, 0 }) },
+	{ "set SO_PEEK_OFF", T_ALL, SEQ(SET(0, SO_PEEK_OFF, 2)) },
+	{ "get SO_PEEK_OFF", T_ALL, SEQ(GET(0, SO_PEEK_OFF)) },
+	{ "who is there", T_ALL, SEQ(PEERCRED(0), PEERCRED(1), NAME(0), PEER(0)) },
+	{ "file calls", T_ALL, SEQ({ OP_SEEK, 0 }, { OP_PREAD, 0 }, { OP_MMAP, 0 }) },
+	{ "close", T_ALL, SEQ(CLOSE(0), CLOSE(0)) },
+	{ "close the peer", T_ALL, SEQ(CLOSE(1)) },
+	{ "close the listener", T_ALL, SEQ(CLOSE(2)) },
+	{ "close the peer, then the error", T_ALL, SEQ(CLOSE(1), SOERR(0), SOERR(0)) },
+	{ "low water", T_ALL,
+	  SEQ(SET(0, SO_RCVLOWAT, 12), POLL(0), RECV(0, 100, 0), SEND(1, 3, 0), POLL(0),
+	      RECV(0, 100, 0)) },
+};
+
+/* After every probe: whatever can be asked, of every socket. */
+static const struct step look[] = {
+	POLL(0), NAME(0), PEER(0), INQ(0), POLL(1), INQ(1), POLL(2),
+	SEND(1, 5, 0), POLL(0), RECV(0, 8, MSG_PEEK), RECV(0, 200, 0), RECV(0, 200, 0),
+	SEND(0, 6, 0), RECV(1, 200, 0), POLL(1), SOERR(0), POLL(0),
+	CLOSE(0), POLL(1), RECV(1, 200, 0), SEND(1, 6, 0), RECV(1, 200, 0), POLL(1),
+	PEER(1), NAME(1), CLOSE(1),
+	{ OP_END },
+};
+
+static const struct sequence scenarios[] = {
+	{ "socket()", T_ALL,
+	  SEQ(SOCKET_OF(0, SOCK_STREAM, 0), SOCKET_OF(0, SOCK_STREAM, PROTO_OWN),
+	      SOCKET_OF(0, SOCK_SEQPACKET, PROTO_OWN), SOCKET_OF(0, SOCK_STREAM, 2),
+	      SOCKET_OF(0, SOCK_STREAM, -1), SOCKET_OF(0, SOCK_STREAM, 300),
+	      SOCKET_OF(0, SOCK_RDM, 0), SOCKET_OF(0, SOCK_RDM, 2),
+	      SOCKET_OF(0, SOCK_DCCP, 0), SOCKET_OF(0, SOCK_PACKET, 0),
+	      SOCKET_OF(0, 11, 0), SOCKET_OF(0, 15, 0)) },
+	{ "paths: a name that is not there", T_ALL,
+	  SEQ(SOCKET(0), CONNECT(0, 'P'), POLL(0), SOERR(0)) },
+	{ "paths: in use", T_ALL,
+	  SEQ(SOCKET(0), BIND(0, 'P'), SOCKET(1), BIND(1, 'P'), NAME(0), NAME(1),
+	      LISTEN(0, 1), CONNECT(1, 'P'), PEER(1), ACCEPT(0, 2), NAME(2), PEER(2),
+	      FORGET('P')) },
+	{ "paths: left", T_ALL,
+	  SEQ(SOCKET(0), BIND(0, 'P'), CLOSE(0), SOCKET(1), CONNECT(1, 'P'),
+	      SOCKET(2), BIND(2, 'P'), FORGET('P')) },
+	{ "paths: of another type", T_STREAM,
+	  SEQ(SOCKET_OF(0, SOCK_SEQPACKET, 0), BIND(0, 'P'), SOCKET(1), BIND(1, 'P'),
+	      CONNECT(1, 'P'), LISTEN(0, 1), CONNECT(1, 'P'), POLL(1), SOERR(1),
+	      FORGET('P')) },
+	{ "paths: of another type, connected", T_STREAM,
+	  SEQ(PAIR(1, 2), SOCKET_OF(0, SOCK_SEQPACKET, 0), BIND(0, 'P'), LISTEN(0, 1),
+	      CONNECT(1, 'P'), FORGET('P')) },
+	{ "paths: of another type, seqpacket", T_SEQPACKET,
+	  SEQ(SOCKET_OF(0, SOCK_STREAM, 0), BIND(0, 'P'), SOCKET(1), BIND(1, 'P'),
+	      CONNECT(1, 'P'), LISTEN(0, 1), CONNECT(1, 'P'), POLL(1), SOERR(1),
+	      FORGET('P')) },
+	{ "two types, one name", T_STREAM,
+	  SEQ(SOCKET_OF(0, SOCK_SEQPACKET, 0), BIND(0, 'A'), SOCKET(1), BIND(1, 'A')) },
+	{ "two types, one name, connect", T_STREAM,
+	  SEQ(SOCKET_OF(0, SOCK_SEQPACKET, 0), BIND(0, 'A'), LISTEN(0, 1), SOCKET(1),
+	      CONNECT(1, 'A')) },
+	{ "two types, one name, seqpacket", T_SEQPACKET,
+	  SEQ(SOCKET_OF(0, SOCK_STREAM, 0), BIND(0, 'A'), SOCKET(1), BIND(1, 'A')) },
+	{ "backlog: exactly n + 1", T_CALLS,
+	  SEQ(SOCKET(0), BIND(0, 'A'), LISTEN(0, 2), SOCKET(1), CONNECT(1, 'A'), SOCKET(2),
+	      CONNECT(2, 'A'), SOCKET(3), CONNECT(3, 'A'), SOCKET(4), CONNECT(4, 'A')) },
+	{ "backlog: room again after accept()", T_CALLS,
+	  SEQ(SOCKET(0), BIND(0, 'A'), LISTEN(0, 0), SOCKET(1), CONNECT(1, 'A'),
+	      ACCEPT(0, 2), SOCKET(3), CONNECT(3, 'A'), ACCEPT(0, 4), ACCEPT(0, 5),
+	      SEND(1, 3, 0), SEND(3, 4, 0), RECV(2, 9, 0), RECV(4, 9, 0)) },
+	{ "backlog: listen() again", T_CALLS,
+	  SEQ(SOCKET(0), BIND(0, 'A'), LISTEN(0, 0), SOCKET(1), CONNECT(1, 'A'),
+	      LISTEN(0, 1), SOCKET(2), CONNECT(2, 'A'), LISTEN(0, 0), POLL(0), ACCEPT(0, 3),
+	      ACCEPT(0, 4), SOCKET(5), CONNECT(5, 'A'), POLL(5), ACCEPT(0, 6), ACCEPT(0, 7)) },
+	{ "backlog: a caller that closes still counts", T_CALLS,
+	  SEQ(SOCKET(0), BIND(0, 'A'), LISTEN(0, 0), SOCKET(1), CONNECT(1, 'A'), CLOSE(1),
+	      POLL(0), SOCKET(1), CONNECT(1, 'A')) },
+	{ "backlog: accepted in order", T_CALLS,
+	  SEQ(SOCKET(0), BIND(0, 'A'), LISTEN(0, 9), SOCKET(1), BIND(1, 'B'), CONNECT(1, 'A'),
+	      SOCKET(2), BIND(2, 'C'), CONNECT(2, 'A'), SOCKET(3), BIND(3, 'D'),
+	      CONNECT(3, 'A'), CLOSE(2), ACCEPT(0, 4), ACCEPT(0, 5), ACCEPT(0, 6),
+	      PEER(4), PEER(5), PEER(6), POLL(4), POLL(5), POLL(6)) },
+	{ "backlog: a blocking caller times out", T_CALLS,
+	  SEQ(SOCKET(0), BIND(0, 'A'), LISTEN(0, 0), SOCKET(1), CONNECT(1, 'A'), SOCKET(2),
+	      BLOCKING(2), TIMEOUT(2, SO_SNDTIMEO, 30), CONNECT(2, 'A'), POLL(2),
+	      SOERR(2), PEER(2), ACCEPT(0, 3), ACCEPT(0, 4), CONNECT(2, 'A'), POLL(2),
+	      ACCEPT(0, 4)) },
+	{ "backlog: a blocking caller gets in", T_CALLS,
+	  SEQ(SOCKET(0), BIND(0, 'A'), LISTEN(0, 0), SOCKET(1), CONNECT(1, 'A'), SOCKET(2),
+	      BLOCKING(2), BG_CONNECT(2, 'A'), ACCEPT(0, 3), JOIN(), POLL(2), SEND(2, 5, 0),
+	      ACCEPT(0, 4), RECV(4, 9, 0)) },
+	{ "backlog: a blocking caller and a larger backlog", T_CALLS,
+	  SEQ(SOCKET(0), BIND(0, 'A'), LISTEN(0, 0), SOCKET(1), CONNECT(1, 'A'), SOCKET(2),
+	      BLOCKING(2), BG_CONNECT(2, 'A'), LISTEN(0, 5), JOIN(), POLL(2),
+	      ACCEPT(0, 3), ACCEPT(0, 4), ACCEPT(0, 5)) },
+	{ "backlog: the listener closes on a blocking caller", T_CALLS,
+	  SEQ(SOCKET(0), BIND(0, 'A'), LISTEN(0, 0), SOCKET(1), CONNECT(1, 'A'), SOCKET(2),
+	      BLOCKING(2), BG_CONNECT(2, 'A'), CLOSE(0), JOIN(), POLL(2), SOERR(2), PEER(2),
+	      POLL(1), SOERR(1), SOCKET(0), BIND(0, 'A'), LISTEN(0, 0), CONNECT(2, 'A'),
+	      POLL(2)) },
+	{ "backlog: a caller that was refused binds and calls again", T_CALLS,
+	  SEQ(SOCKET(0), CONNECT(0, 'A'), POLL(0), SOERR(0), SOCKET(1), BIND(1, 'A'),
+	      CONNECT(0, 'A'), POLL(0), LISTEN(1, 1), BIND(0, 'B'), CONNECT(0, 'A'),
+	      PEER(0), NAME(0), ACCEPT(1, 2), PEER(2)) },
+	{ "accept() waits for a call", T_CALLS,
+	  SEQ(SOCKET(0), BIND(0, 'A'), LISTEN(0, 0), BLOCKING(0), BG_ACCEPT(0, 1), SOCKET(2),
+	      BIND(2, 'B'), CONNECT(2, 'A'), JOIN(), PEER(1), SEND(2, 5, 0), RECV(1, 9, 0)) },
+	{ "accept() waits, the listener is shut", T_CALLS,
+	  SEQ(SOCKET(0), BIND(0, 'A'), LISTEN(0, 0), BLOCKING(0), BG_ACCEPT(0, 1),
+	      SHUT(0, SHUT_RD), JOIN(), POLL(0)) },
+	{ "accept() times out", T_CALLS,
+	  SEQ(SOCKET(0), BIND(0, 'A'), LISTEN(0, 0), BLOCKING(0),
+	      TIMEOUT(0, SO_RCVTIMEO, 30), ACCEPT(0, 1)) },
+	{ "a chain of three", T_CALLS,
+	  SEQ(SOCKET(0), BIND(0, 'A'), LISTEN(0, 3), SOCKET(1), BIND(1, 'B'), CONNECT(1, 'A'),
+	      ACCEPT(0, 2), CLOSE(0), SOCKET(3), CONNECT(3, 'A'), SOCKET(0), BIND(0, 'A'),
+	      NAME(2), PEER(1), LISTEN(0, 1), CONNECT(3, 'A'), ACCEPT(0, 4), NAME(4),
+	      CLOSE(1), SOCKET(1), BIND(1, 'B'), PEER(2), RECV(2, 5, 0)) },
+	{ "a name is free when its socket is closed, not when its connections are", T_CALLS,
+	  SEQ(CONNECTION, CLOSE(2), SOCKET(2), BIND(2, 'L'), LISTEN(2, 1), SOCKET(3),
+	      CONNECT(3, 'L'), ACCEPT(2, 4), SEND(0, 3, 0), SEND(3, 4, 0), RECV(1, 9, 0),
+	      RECV(4, 9, 0)) },
+	{ "who listens, who accepts", T_CALLS,
+	  SEQ(SOCKET(0), BIND(0, 'A'), { OP_LISTEN_CHILD, 0, 0, 3 }, PEERCRED(0), SOCKET(1),
+	      CONNECT(1, 'A'), PEERCRED(1), ACCEPT(0, 2), PEERCRED(2), PEERCRED(1)) },
+	{ "recv() waits for data", T_CALLS,
+	  SEQ(PAIR(0, 1), BLOCKING(0), BG_RECV(0, 50, 0), SEND(1, 20, 0), JOIN(), POLL(0)) },
+	{ "recv() waits for an empty message", T_RECORDS,
+	  SEQ(PAIR(0, 1), BLOCKING(0), BG_RECV(0, 50, 0), SEND(1, 0, 0), JOIN(), POLL(0)) },
+	{ "recv() of nothing waits, too", T_ALL,
+	  SEQ(PAIR(0, 1), BLOCKING(0), BG_RECV(0, 0, 0), SEND(1, 20, 0), JOIN(), INQ(0)) },
+	{ "recv() waits, the peer closes", T_CALLS,
+	  SEQ(PAIR(0, 1), BLOCKING(0), BG_RECV(0, 50, 0), CLOSE(1), JOIN(), POLL(0)) },
+	{ "recv() waits, the peer closes with unread data", T_CALLS,
+	  SEQ(PAIR(0, 1), SEND(0, 5, 0), BLOCKING(0), BG_RECV(0, 50, 0), CLOSE(1), JOIN(),
+	      RECV(0, 5, 0), POLL(0)) },
+	{ "recv() waits, the peer is shut", T_CALLS,
+	  SEQ(PAIR(0, 1), BLOCKING(0), BG_RECV(0, 50, 0), SHUT(1, SHUT_WR), JOIN(), POLL(0)) },
+	{ "recv() waits, the peer is shut for reading", T_CALLS,
+	  SEQ(PAIR(0, 1), BLOCKING(0), BG_RECV(0, 50, 0), SHUT(1, SHUT_RD), SEND(1, 3, 0),
+	      JOIN(), POLL(0)) },
+	{ "recv() waits, the socket is shut", T_ALL,
+	  SEQ(PAIR(0, 1), BLOCKING(0), BG_RECV(0, 50, 0), SHUT(0, SHUT_RD), JOIN(), POLL(0)) },
+	{ "recv() waits for everything", T_STREAM,
+	  SEQ(PAIR(0, 1), BLOCKING(0), BG_RECV(0, 30, MSG_WAITALL), SEND(1, 20, 0),
+	      SEND(1, 20, 0), JOIN(), INQ(0)) },
+	{ "recv() waits for everything, the peer closes", T_STREAM,
+	  SEQ(PAIR(0, 1), BLOCKING(0), BG_RECV(0, 30, MSG_WAITALL), SEND(1, 20, 0),
+	      CLOSE(1), JOIN(), RECV(0, 5, 0)) },
+	{ "recv() waits for everything, the peer closes with unread data", T_STREAM,
+	  SEQ(PAIR(0, 1), SEND(0, 1, 0), BLOCKING(0), BG_RECV(0, 30, MSG_WAITALL),
+	      SEND(1, 20, 0), CLOSE(1), JOIN(), RECV(0, 5, 0), RECV(0, 5, 0)) },
+	{ "recv() waits for the low-water mark", T_STREAM,
+	  SEQ(PAIR(0, 1), BLOCKING(0), SET(0, SO_RCVLOWAT, 25), BG_RECV(0, 50, 0),
+	      SEND(1, 20, 0), SEND(1, 6, 0), JOIN()) },
+	{ "recv() times out with some", T_STREAM,
+	  SEQ(PAIR(0, 1), BLOCKING(0), TIMEOUT(0, SO_RCVTIMEO, 30), SEND(1, 20, 0),
+	      RECV(0, 50, MSG_WAITALL), RECV(0, 50, 0)) },
+	{ "recv() times out", T_ALL,
+	  SEQ(PAIR(0, 1), BLOCKING(0), TIMEOUT(0, SO_RCVTIMEO, 30), RECV(0, 50, 0),
+	      RECV(0, 50, MSG_PEEK), RECV(0, 0, 0), POLL(0)) },
+	{ "peek waits for data", T_CALLS,
+	  SEQ(PAIR(0, 1), BLOCKING(0), BG_RECV(0, 50, MSG_PEEK), SEND(1, 20, 0), JOIN(),
+	      RECV(0, 50, MSG_DONTWAIT)) },
+	{ "peek waits for everything", T_STREAM,
+	  SEQ(PAIR(0, 1), BLOCKING(0), TIMEOUT(0, SO_RCVTIMEO, 30), SEND(1, 20, 0),
+	      RECV(0, 50, MSG_PEEK | MSG_WAITALL), RECV(0, 50, 0)) },
+	{ "poll() waits for data", T_ALL,
+	  SEQ(PAIR(0, 1), BG_POLL_IN(0), SEND(1, 5, 0), JOIN()) },
+	{ "poll() waits, the peer closes", T_CALLS,
+	  SEQ(PAIR(0, 1), BG_POLL_IN(0), CLOSE(1), JOIN()) },
+	{ "poll() waits, the peer closes with unread data", T_CALLS,
+	  SEQ(PAIR(0, 1), SEND(0, 5, 0), BG_POLL_IN(0), CLOSE(1), JOIN()) },
+	{ "poll() waits, the peer is shut", T_CALLS,
+	  SEQ(PAIR(0, 1), BG_POLL_IN(0), SHUT(1, SHUT_WR), JOIN()) },
+	{ "poll() waits for a call", T_CALLS,
+	  SEQ(SOCKET(0), BIND(0, 'A'), LISTEN(0, 1), BG_POLL_IN(0), SOCKET(1),
+	      CONNECT(1, 'A'), JOIN()) },
+	{ "full, then the peer is shut", T_CALLS,
+	  SEQ(PAIR(0, 1), FILL(0, 4000), POLL(0), SHUT(1, SHUT_RD), POLL(0)) },
+	{ "full, then shut", T_CALLS,
+	  SEQ(PAIR(0, 1), FILL(0, 4000), POLL(0), SHUT(0, SHUT_WR), POLL(0)) },
+	{ "send() waits for room", T_CALLS,
+	  SEQ(PAIR(0, 1), FILL(0, 4000), BLOCKING(0), BG_SEND(0, 3000, 0),
+	      { OP_DRAIN, 1, 0, 4000, 1 }, JOIN(), DRAIN(1, 4000)) },
+	{ "send() waits, the peer closes", T_CALLS,
+	  SEQ(PAIR(0, 1), FILL(0, 4000), BLOCKING(0), BG_SEND(0, 3000, 0), CLOSE(1),
+	      JOIN(), POLL(0), SOERR(0), SEND(0, 4, 0)) },
+	{ "send() waits, the peer is shut", T_CALLS,
+	  SEQ(PAIR(0, 1), FILL(0, 4000), BLOCKING(0), BG_SEND(0, 3000, 0), SHUT(1, SHUT_RDWR),
+	      JOIN(), POLL(0), SOERR(0)) },
+	{ "send() waits, the socket is shut", T_CALLS,
+	  SEQ(PAIR(0, 1), FILL(0, 4000), BLOCKING(0), BG_SEND(0, 3000, 0), SHUT(0, SHUT_WR),
+	      JOIN(), POLL(0)) },
+	{ "send() times out", T_CALLS,
+	  SEQ(PAIR(0, 1), FILL(0, 1), BLOCKING(0), TIMEOUT(0, SO_SNDTIMEO, 30), SEND(0, 3000, 0),
+	      POLL(0)) },
+	{ "full and empty, bytes", T_STREAM,
+	  SEQ(PAIR(0, 1), SET(0, SO_SNDBUF, 20000), FILL(0, 100), POLL(0), DRAIN(1, 4096),
+	      POLL(0), FILL(0, 5000), POLL(0), DRAIN(1, 100), POLL(0), SEND(0, 5, 0), OUTQ(0),
+	      RECV(1, 9, 0), OUTQ(0)) },
+	{ "full and empty, records", T_SEQPACKET,
+	  SEQ(PAIR(0, 1), SET(0, SO_SNDBUF, 20000), FILL(0, 100), POLL(0), DRAIN(1, 4096),
+	      POLL(0), FILL(0, 5000), POLL(0), DRAIN(1, 5000), POLL(0), SEND(0, 5, 0), OUTQ(0),
+	      RECV(1, 9, 0), OUTQ(0)) },
+	{ "half full", T_CALLS,
+	  SEQ(PAIR(0, 1), SEND(0, 70000, 0), POLL(0), OUTQ(0), INQ(1), RECV(1, 70000, 0),
+	      POLL(0), OUTQ(0)) },
+	{ "larger and larger", T_ALL,
+	  SEQ(PAIR(0, 1), SEND(0, 1, 0), SEND(0, 100, 0), SEND(0, 4095, 0), SEND(0, 4096, 0),
+	      SEND(0, 4097, 0), SEND(0, 32769, 0), INQ(1), RECV(1, 1, 0), RECV(1, 100, 0),
+	      RECV(1, 4095, 0), RECV(1, 4096, 0), RECV(1, 5000, 0), RECV(1, 32770, 0),
+	      RECV(1, 9, 0)) },
+	{ "pieces of a stream", T_STREAM,
+	  SEQ(PAIR(0, 1), SEND(0, 100, 0), SEND(0, 100, 0), RECV(1, 50, 0), RECV(1, 100, MSG_PEEK),
+	      RECV(1, 100, 0), RECV(1, 100, 0), INQ(1), SEND(0, 0, 0), SEND(0, 0, MSG_EOR), POLL(1),
+	      { OP_WRITEV, 0, 0, 10, 11 }, { OP_READV, 1, 0, 3, 33 }, RECV(1, 99, 0)) },
+	{ "pieces of a record", T_RECORDS,
+	  SEQ(PAIR(0, 1), SEND(0, 100, 0), SEND(0, 200, 0), SEND(0, 0, 0), SEND(0, 300, 0),
+	      INQ(1), RECV(1, 50, MSG_PEEK), RECV(1, 50, MSG_TRUNC | MSG_PEEK), RECV(1, 50, 0),
+	      RECV(1, 50, MSG_TRUNC), RECV(1, 50, MSG_PEEK), RECV(1, 50, 0), RECV(1, 0, 0),
+	      INQ(1), RECV(1, 9, 0), { OP_WRITEV, 0, 0, 10, 11 }, { OP_READV, 1, 0, 3, 33 },
+	      INQ(1), { OP_WRITEV, 0, 0, 0, 0 }, POLL(1), { OP_READV, 1, 0, 0, 0 }, POLL(1),
+	      RECV(1, 0, 0), POLL(1)) },
+	{ "the end of a record", T_SEQPACKET,
+	  SEQ(PAIR(0, 1), SEND(0, 10, MSG_EOR), SEND(0, 10, 0), SEND(0, 0, MSG_EOR),
+	      RECV(1, 99, MSG_PEEK), RECV(1, 5, 0), RECV(1, 99, 0), RECV(1, 99, 0),
+	      RECV(1, 99, 0)) },
+	{ "the limit of a record", T_RECORDS,
+	  SEQ(PAIR(0, 1), GET(0, SO_SNDBUF), SEND(0, 212993, 0), SEND(0, 212960, 0),
+	      RECV(1, 212992, 0), SET(0, SO_SNDBUF, 30000), SEND(0, 60001, 0), POLL(0),
+	      SEND(0, 59000, 0), INQ(1), RECV(1, 60000, 0)) },
+	{ "an address where none is due", T_CALLS,
+	  SEQ(LISTENER, PAIR(0, 1), SENDTO(0, 4, 'L'), SENDTO(0, 4, 'N'), SENDTO(0, 4, 1),
+	      RECV(1, 9, 0), RECV(1, 9, 0), RECV(1, 9, 0)) },
+	{ "a fault leaves nothing behind", T_ALL,
+	  SEQ(PAIR(0, 1), { OP_SEND_FAULT, 0, 0, 0 }, INQ(1), POLL(1), SEND(0, 5, 0),
+	      RECV(1, 9, 0)) },
+	{ "a fault in a stream", T_STREAM,
+	  SEQ(PAIR(0, 1), SEND(0, 5, 0), { OP_RECV_FAULT, 1, 0, 0 }, INQ(1),
+	      { OP_RECV_FAULT, 1, 0, 5 }, INQ(1), SEND(0, 5, 0), { OP_RECV_FAULT, 1, 0, 2 }) },
+	{ "errors come once", T_CALLS,
+	  SEQ(PAIR(0, 1), SEND(1, 8, 0), SEND(0, 9, 0), CLOSE(1), POLL(0), SOERR(0), SOERR(0),
+	      POLL(0), RECV(0, 20, 0), RECV(0, 20, 0), SEND(0, 1, 0), SEND(0, 1, MSG_NOSIGNAL)) },
+	{ "errors come once, by recv()", T_CALLS,
+	  SEQ(PAIR(0, 1), SEND(1, 8, 0), SEND(0, 9, 0), CLOSE(1), RECV(0, 4, 0), RECV(0, 20, 0),
+	      RECV(0, 20, 0), RECV(0, 20, 0), SOERR(0)) },
+	{ "errors come once, by peek", T_CALLS,
+	  SEQ(PAIR(0, 1), SEND(0, 9, 0), CLOSE(1), RECV(0, 4, MSG_PEEK), RECV(0, 4, MSG_PEEK),
+	      SOERR(0)) },
+	{ "errors come once, by send()", T_CALLS,
+	  SEQ(PAIR(0, 1), SEND(0, 9, 0), CLOSE(1), SEND(0, 9, 0), SEND(0, 9, 0), RECV(0, 4, 0),
+	      SOERR(0)) },
+	{ "errors come once, by sending nothing", T_CALLS,
+	  SEQ(PAIR(0, 1), SEND(0, 9, 0), CLOSE(1), SEND(0, 0, 0), SEND(0, 0, 0), RECV(0, 4, 0),
+	      SOERR(0)) },
+	{ "peek with an offset", T_ALL, SEQ(PAIR(0, 1), GET(0, SO_PEEK_OFF)) },
+
+	{ "datagrams: who sent it", T_DGRAM,
+	  SEQ(SOCKET(0), BIND(0, 'A'), SOCKET(1), BIND(1, 'B'), SENDTO(1, 5, 'A'),
+	      SENDTO(1, 0, 'A'), RECV(0, 9, MSG_PEEK), RECV(0, 9, 0), RECV(0, 9, 0),
+	      RECV(0, 9, 0), SENDTO(0, 3, 1), RECV(1, 9, 0)) },
+	{ "datagrams: after the server restarted", T_DGRAM,
+	  SEQ(SOCKET(0), BIND(0, 'A'), SOCKET(1), BIND(1, 'B'), CONNECT(1, 'A'), SEND(1, 5, 0),
+	      CLOSE(0), SOCKET(0), BIND(0, 'A'), SENDTO(1, 5, 'A'), RECV(0, 9, 0)) },
+	{ "datagrams: only from the one connected to", T_DGRAM,
+	  SEQ(SOCKET(0), BIND(0, 'A'), SOCKET(1), BIND(1, 'B'), SOCKET(2), BIND(2, 'C'),
+	      CONNECT(0, 'B'), SENDTO(1, 5, 'A'), SENDTO(2, 6, 'A'), CONNECT(2, 'A'),
+	      RECV(0, 9, 0), RECV(0, 9, 0), POLL(2), { OP_UNCONNECT, 0 }, CONNECT(2, 'A'),
+	      SEND(2, 6, 0), RECV(0, 9, 0), PEER(2)) },
+	{ "datagrams: what was queued before connect()", T_DGRAM,
+	  SEQ(SOCKET(0), BIND(0, 'A'), SOCKET(1), BIND(1, 'B'), SOCKET(2), BIND(2, 'C'),
+	      SENDTO(2, 6, 'A'), CONNECT(0, 'B'), RECV(0, 9, 0), RECV(0, 9, 0)) },
+	{ "datagrams: connect() again", T_DGRAM,
+	  SEQ(SOCKET(0), BIND(0, 'A'), SOCKET(1), BIND(1, 'B'), SOCKET(2), CONNECT(2, 'A'),
+	      PEER(2), SEND(2, 4, 0), CONNECT(2, 'B'), PEER(2), SEND(2, 5, 0), CONNECT(2, 'N'),
+	      PEER(2), { OP_UNCONNECT, 2 }, PEER(2), SEND(2, 6, 0), RECV(0, 9, 0), RECV(1, 9, 0)) },
+	{ "datagrams: no calls", T_DGRAM,
+	  SEQ(SOCKET(0), BIND(0, 'A'), LISTEN(0, 5), ACCEPT(0, 1), PAIR(2, 3), LISTEN(2, 5),
+	      ACCEPT(2, 4)) },
+	{ "datagrams: shut", T_DGRAM,
+	  SEQ(PAIR(0, 1), SHUT(1, SHUT_RD), SEND(0, 5, 0), POLL(0), POLL(1), RECV(1, 9, 0),
+	      SHUT(0, SHUT_WR), SEND(0, 5, 0), SEND(1, 5, 0), RECV(0, 9, 0), SHUT(0, SHUT_RD),
+	      RECV(0, 9, 0), POLL(0)) },
+};
+
+/* Running them */
+
+/* One bug differs in many states; to see it a few times is enough. */
+#define SHOW_MAX	2
+
+struct run {
+	struct pair_of_worlds p;
+	const char *name[2];
+	long step;
+	bool bad;
+	bool over;
+};
+
+static bool run_shown_before(const struct step *st, const struct result *u,
+			     const struct result *n)
+{
+	long key[] = {
+		st->op, u->ret, u->err, n->ret, n->err, u->addr, n->addr, u->poll,
+		n->poll, u->signals, n->signals, u->flags, n->flags,
+	};
+	unsigned int hash = contract_hash((unsigned char *)key, sizeof(key)), i, hits = 0;
+
+	for (i = 0; i < shared->nshown && i < ARRAY_SIZE(shared->shown); i++)
+		hits += shared->shown[i] == hash;
+	i = hits < SHOW_MAX ? __atomic_fetch_add(&shared->nshown, 1, __ATOMIC_RELAXED) : i;
+	if (hits >= SHOW_MAX || i >= ARRAY_SIZE(shared->shown))
+		return true;
+	shared->shown[i] = hash;
+	return false;
+}
+
+static void run_show(struct run *r, const struct step *st, const struct result *u,
+		     const struct result *n)
+{
+	r->bad = true;
+	if (run_shown_before(st, u, n))
+		return;
+	printf("# %s: %s; %s; step %ld\n", type_name(r->p.u.type), r->name[0], r->name[1],
+	       r->step);
+	trace_print(st, u, n);
+	fflush(stdout);
+}
+
+/* Returns at the end of the sequence, or where the worlds part. */
+static void run_steps(struct run *r, const struct step *st)
+{
+	struct result u, n;
+
+	for (; st->op != OP_END && !r->over; st++, r->step++) {
+		enum verdict verdict = worlds_step(&r->p, st, &u, &n, true);
+
+		__atomic_add_fetch(&shared->comparisons, 1, __ATOMIC_RELAXED);
+		if (verdict == DIFFERENT)
+			run_show(r, st, &u, &n);
+		r->over = verdict == PARTED || verdict == DIFFERENT;
+	}
+}
+
+static bool run_sequence(int type, const struct sequence *state,
+			 const struct sequence *probe)
+{
+	struct run r = { .name = { state->name, probe ? probe->name : "" } };
+
+	worlds_init(&r.p, type);
+	run_steps(&r, state->steps);
+	if (probe) {
+		r.step = 0;
+		run_steps(&r, probe->steps);
+		r.step = 100;
+		run_steps(&r, look);
+	}
+	worlds_reset(&r.p);
+	world_forget(&r.p.u, 'P');
+	return !r.bad;
+}
+
+FIXTURE(hand_written) { };
+
+FIXTURE_VARIANT(hand_written) {
+	int type;
+};
+
+FIXTURE_VARIANT_ADD(hand_written, stream) { .type = SOCK_STREAM };
+FIXTURE_VARIANT_ADD(hand_written, seqpacket) { .type = SOCK_SEQPACKET };
+FIXTURE_VARIANT_ADD(hand_written, dgram) { .type = SOCK_DGRAM };
+
+#define SKIP_WITHOUT_TYPE(_type) do { \
+	int __fd = socket(family_n, (_type) | SOCK_CLOEXEC, 0); \
+	if (__fd < 0 && (errno == ESOCKTNOSUPPORT || errno == EAFNOSUPPORT)) \
+		SKIP(return, "no such socket: %s", strerrorname_np(errno)); \
+	ASSERT_FD(__fd); \
+	close(__fd); \
+} while (0)
+
+FIXTURE_SETUP(hand_written)
+{
+	SKIP_WITHOUT_TYPE(variant->type);
+}
+
+FIXTURE_TEARDOWN(hand_written) { }
+
+#define WORKERS		2
+
+/* Every WORKERS-th state, from the @first; how many sequences went wrong. */
+static long run_product(int type, size_t first)
+{
+	int bit = type_bit(type);
+	long bad = 0;
+	size_t i, j;
+
+	for (i = first; i < ARRAY_SIZE(states); i += WORKERS) {
+		for (j = 0; j < ARRAY_SIZE(probes); j++) {
+			if (states[i].types & probes[j].types & bit)
+				bad += !run_sequence(type, &states[i], &probes[j]);
+		}
+	}
+	return bad;
+}
+
+TEST_F_TIMEOUT(hand_written, every_probe_in_every_state, 120)
+{
+	pid_t pids[WORKERS];
+	int i;
+
+	shared->ran[type_bit(variant->type)] |= 1;
+	for (i = 0; i < WORKERS; i++) {
+		pids[i] = fork();
+		ASSERT_LE(0, pids[i]);
+		if (!pids[i])
+			_exit(!!run_product(variant->type, i));
+	}
+	for (i = 0; i < WORKERS; i++)
+		EXPECT_EQ(0, nym_wait_child(pids[i]));
+}
+
+TEST_F_TIMEOUT(hand_written, scenarios, 120)
+{
+	int bit = type_bit(variant->type);
+	long bad = 0;
+	size_t i;
+
+	shared->ran[bit] |= 2;
+	for (i = 0; i < ARRAY_SIZE(scenarios); i++) {
+		if (scenarios[i].types & bit)
+			bad += !run_sequence(variant->type, &scenarios[i], NULL);
+	}
+	EXPECT_EQ(0, bad);
+}
+
+/* The random walk */
+
+#define WALKERS		4
+#define WALK_MS		3000
+#define WALK_LIFE	150	/* steps until the sockets are all closed */
+#define WALK_SLOTS	6
+#define WALK_TRACE	20
+/* Above this, AF_UNIX and nym disagree about what is full; see the table. */
+#define WALK_QUEUE	30000
+
+struct walker {
+	struct pair_of_worlds p;
+	unsigned long long rnd;
+	unsigned long seed;
+	long steps;
+	long life;		/* steps since the sockets were all closed */
+	struct step past[WALK_LIFE];
+	struct result past_u[WALK_LIFE];
+	struct result past_n[WALK_LIFE];
+};
+
+static unsigned int walk_random(struct walker *w, unsigned int n)
+{
+	w->rnd = w->rnd * 6364136223846793005ULL + 1442695040888963407ULL;
+	return (w->rnd >> 33) % n;
+}
+
+/* How often each call is made, by type. */
+static const struct {
+	enum op op;
+	int types;
+	int weight;
+} walk_ops[] = {
+	{ OP_SOCKET, T_ALL, 8 },
+	{ OP_PAIR, T_ALL, 4 },
+	{ OP_CLOSE, T_ALL, 5 },
+	{ OP_BIND, T_ALL, 8 },
+	{ OP_BIND_ANY, T_ALL, 1 },
+	{ OP_LISTEN, T_ALL, 7 },
+	{ OP_CONNECT, T_ALL, 14 },
+	{ OP_UNCONNECT, T_DGRAM, 2 },
+	{ OP_ACCEPT, T_CALLS, 12 },
+	{ OP_SEND, T_ALL, 24 },
+	{ OP_SENDTO, T_ALL, 2 },
+	{ OP_SENDTO, T_DGRAM, 12 },
+	{ OP_WRITEV, T_ALL, 4 },
+	{ OP_RECV, T_ALL, 24 },
+	{ OP_READV, T_ALL, 4 },
+	{ OP_POLL, T_ALL, 4 },
+	{ OP_SHUTDOWN, T_ALL, 3 },
+	{ OP_NAME, T_ALL, 3 },
+	{ OP_PEER, T_ALL, 3 },
+	{ OP_INQ, T_ALL, 3 },
+	{ OP_OUTQ, T_ALL, 2 },
+	{ OP_GET, T_ALL, 5 },
+	{ OP_SET, T_ALL, 2 },
+	{ OP_PEERCRED, T_ALL, 1 },
+	{ OP_SPLICE_IN, T_STREAM, 1 },
+	{ OP_SPLICE_OUT, T_STREAM, 1 },
+	{ OP_READ0, T_ALL, 1 },
+};
+
+static enum op walk_op(struct walker *w)
+{
+	int bit = type_bit(w->p.u.type), sum = 0, x;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(walk_ops); i++)
+		sum += walk_ops[i].types & bit ? walk_ops[i].weight : 0;
+	x = walk_random(w, sum);
+	for (i = 0; ; i++) {
+		x -= walk_ops[i].types & bit ? walk_ops[i].weight : 0;
+		if (x < 0)
+			return walk_ops[i].op;
+	}
+}
+
+static long walk_length(struct walker *w)
+{
+	switch (walk_random(w, 8)) {
+	case 0:
+		return 0;
+	case 1:
+		return 1;
+	case 2:
+		return walk_random(w, 5000);
+	default:
+		return walk_random(w, 200);
+	}
+}
+
+static long walk_pick(struct walker *w, const long *from, size_t n)
+{
+	return from[walk_random(w, n)];
+}
+
+#define PICK(_w, ...) walk_pick(_w, (const long[]){ __VA_ARGS__ }, \
+				ARRAY_SIZE(((const long[]){ __VA_ARGS__ })))
+
+static bool walk_is_full(struct walker *w, int s)
+{
+	int queued = 0;
+
+	return !ioctl(w->p.u.fd[s], SIOCOUTQ, &queued) && queued > WALK_QUEUE;
+}
+
+/* A slot that the call makes sense for, most of the time. */
+static int walk_slot(struct walker *w, enum op op)
+{
+	int tries = walk_random(w, 8), s;
+
+	do {
+		bool connected, listening;
+
+		s = walk_random(w, WALK_SLOTS);
+		connected = is_connected(&w->p.u, s);
+		listening = nym_get_int(w->p.u.fd[s], SO_ACCEPTCONN) == 1;
+		switch (op) {
+		case OP_SOCKET:
+			if (w->p.u.fd[s] < 0)
+				return s;
+			break;
+		case OP_BIND:
+		case OP_LISTEN:
+		case OP_CONNECT:
+			if (w->p.u.fd[s] >= 0 && !connected && !listening)
+				return s;
+			break;
+		case OP_ACCEPT:
+			if (listening)
+				return s;
+			break;
+		default:
+			if (connected)
+				return s;
+			break;
+		}
+	} while (tries--);
+	return s;
+}
+
+/* A name that somebody listens to, if possible. */
+static int walk_callee(struct walker *w)
+{
+	int tries = walk_random(w, 10), s;
+
+	while (tries--) {
+		s = walk_random(w, WALK_SLOTS);
+		if (nym_get_int(w->p.u.fd[s], SO_ACCEPTCONN) == 1)
+			return s;
+	}
+	return walk_random(w, 8) ? 'A' + walk_random(w, 3) : walk_random(w, WALK_SLOTS);
+}
+
+static struct step walk_choose(struct walker *w)
+{
+	struct step st = { .op = walk_op(w) };
+
+	st.s = walk_slot(w, st.op);
+	switch ((enum op)st.op) {
+	case OP_PAIR:
+	case OP_ACCEPT:
+		/* Into the slot itself, too: it closes what was there. */
+		st.a = walk_random(w, WALK_SLOTS);
+		if (st.op == OP_PAIR && st.a == st.s)
+			st.a = (st.a + 1) % WALK_SLOTS;
+		break;
+	case OP_BIND:
+		st.a = 'A' + walk_random(w, 3);
+		/* A connected one is a difference that ends this life. */
+		if (is_connected(&w->p.n, st.s) && walk_random(w, 20))
+			st = (struct step){ .op = OP_POLL, .s = st.s };
+		break;
+	case OP_BIND_ANY:
+		if (is_connected(&w->p.n, st.s) && walk_random(w, 20))
+			st = (struct step){ .op = OP_POLL, .s = st.s };
+		break;
+	case OP_LISTEN:
+		st.a = PICK(w, 0, 1, 5, 5, 5, 128, -1);
+		break;
+	case OP_CONNECT:
+		st.a = walk_callee(w);
+		break;
+	case OP_SENDTO:
+		st.a = walk_random(w, 100);
+		st.b = walk_random(w, 4) ? 'A' + walk_random(w, 3) :
+					   walk_random(w, WALK_SLOTS);
+		break;
+	case OP_SEND:
+		st.a = walk_length(w);
+		st.b = PICK(w, 0, 0, 0, MSG_NOSIGNAL, MSG_DONTWAIT, MSG_MORE, MSG_EOR);
+		break;
+	case OP_WRITEV:
+	case OP_READV:
+		st.a = walk_random(w, 9);
+		st.b = walk_random(w, 50);
+		break;
+	case OP_SPLICE_IN:
+	case OP_SPLICE_OUT:
+		st.a = 1 + walk_random(w, 300);
+		break;
+	case OP_RECV:
+		st.a = walk_random(w, 3) ? walk_length(w) : 10000;
+		st.b = PICK(w, 0, 0, 0, 0, MSG_PEEK, MSG_TRUNC, MSG_WAITALL,
+			    MSG_PEEK | MSG_TRUNC, MSG_PEEK | MSG_WAITALL,
+			    MSG_DONTWAIT, MSG_CMSG_CLOEXEC);
+		break;
+	case OP_SHUTDOWN:
+		st.a = walk_random(w, 3);
+		break;
+	case OP_GET:
+		st.a = PICK(w, SO_ERROR, SO_ERROR, SO_ERROR, SO_ACCEPTCONN, SO_RCVLOWAT,
+			    SO_TYPE);
+		break;
+	case OP_SET:
+		st.a = SO_RCVLOWAT;
+		st.b = PICK(w, 1, 10, 100);
+		break;
+	default:
+		break;
+	}
+	if ((st.op == OP_SEND || st.op == OP_SENDTO || st.op == OP_WRITEV ||
+	     st.op == OP_SPLICE_IN) && walk_is_full(w, st.s))
+		st = (struct step){ .op = OP_POLL, .s = st.s };
+	return st;
+}
+
+/* All sockets at once: what changed at those that were not called. */
+static enum verdict walk_glance(struct walker *w)
+{
+	struct pollfd u[WALK_SLOTS], n[WALK_SLOTS];
+	enum verdict verdict = SAME;
+	int i;
+
+	for (i = 0; i < WALK_SLOTS; i++) {
+		u[i] = (struct pollfd){ w->p.u.fd[i], CONTRACT_POLL, 0 };
+		n[i] = (struct pollfd){ w->p.n.fd[i], CONTRACT_POLL, 0 };
+	}
+	poll(u, WALK_SLOTS, 0);
+	poll(n, WALK_SLOTS, 0);
+	for (i = 0; i < WALK_SLOTS; i++) {
+		struct step st = { .op = OP_POLL, .s = i };
+		struct result ru = { .poll = u[i].revents };
+		struct result rn = { .poll = n[i].revents };
+		enum verdict v = judge(&w->p, &st, &ru, &rn, false);
+
+		if (v > verdict)
+			verdict = v;
+	}
+	return verdict;
+}
+
+/* Whether the steps that are kept still end in a difference. */
+static bool walk_fails(struct walker *w, const bool *keep, long count)
+{
+	struct result u, n;
+	bool bad = false;
+	long i;
+
+	worlds_reset(&w->p);
+	for (i = 0; i < count && !bad; i++) {
+		enum verdict verdict;
+
+		if (!keep[i])
+			continue;
+		verdict = worlds_step(&w->p, &w->past[i], &u, &n, false);
+		if (verdict == PARTED)
+			break;
+		if (verdict != DIFFERENT)
+			verdict = walk_glance(w);
+		bad = verdict == DIFFERENT;
+		if (verdict == PARTED)
+			break;
+	}
+	worlds_reset(&w->p);
+	return bad;
+}
+
+/* Leaves out whatever is not needed. */
+static void walk_shrink(struct walker *w, long count)
+{
+	bool keep[WALK_LIFE], again = true;
+	struct result u, n;
+	long i;
+
+	memset(keep, true, sizeof(keep));
+	if (!walk_fails(w, keep, count)) {
+		printf("#   (does not happen again)\n");
+		return;
+	}
+	while (again) {
+		again = false;
+		for (i = count - 1; i >= 0; i--) {
+			if (!keep[i])
+				continue;
+			keep[i] = false;
+			if (walk_fails(w, keep, count))
+				again = true;
+			else
+				keep[i] = true;
+		}
+	}
+	printf("# the shortest way there:\n");
+	for (i = 0; i < count; i++) {
+		if (!keep[i])
+			continue;
+		worlds_step(&w->p, &w->past[i], &u, &n, false);
+		trace_print(&w->past[i], &u, &n);
+	}
+	for (i = 0; i < WALK_SLOTS; i++) {
+		int a = nym_poll_now(w->p.u.fd[i], CONTRACT_POLL);
+		int b = nym_poll_now(w->p.n.fd[i], CONTRACT_POLL);
+
+		if (a != b)
+			printf("#   poll of %ld: %#x | nym %#x\n", i, a, b);
+	}
+	worlds_reset(&w->p);
+}
+
+static void walk_show(struct walker *w)
+{
+	long i = w->life > WALK_TRACE ? w->life - WALK_TRACE : 0;
+
+	while (__atomic_exchange_n(&shared->printing, 1, __ATOMIC_ACQUIRE))
+		nym_nap();
+	printf("# walk, %s: NYM_SEED=%lu, step %ld; the last steps:\n",
+	       type_name(w->p.u.type), w->seed, w->steps);
+	for (; i < w->life; i++)
+		trace_print(&w->past[i], &w->past_u[i], &w->past_n[i]);
+	walk_shrink(w, w->life);
+	fflush(stdout);
+	__atomic_store_n(&shared->printing, 0, __ATOMIC_RELEASE);
+}
+
+/* Returns whether the worlds agree. */
+static bool walk_one(struct walker *w)
+{
+	struct step *st = &w->past[w->life];
+	struct result *u = &w->past_u[w->life], *n = &w->past_n[w->life];
+	enum verdict verdict;
+
+	*st = walk_choose(w);
+	verdict = worlds_step(&w->p, st, u, n, false);
+	w->steps++;
+	w->life++;
+	if (verdict < PARTED)
+		verdict = walk_glance(w);
+	if (verdict == DIFFERENT) {
+		walk_show(w);
+		return false;
+	}
+	if (verdict == PARTED || w->life == WALK_LIFE) {
+		worlds_reset(&w->p);
+		w->life = 0;
+	}
+	return true;
+}
+
+static bool walk(int type, unsigned long seed, long steps)
+{
+	static struct walker w;
+	long end = nym_now_ms() + WALK_MS;
+	bool ok = true;
+
+	memset(&w, 0, sizeof(w));
+	worlds_init(&w.p, type);
+	w.seed = seed;
+	w.rnd = seed * 0x9e3779b97f4a7c15ULL;
+	while (ok && (steps ? w.steps < steps : nym_now_ms() < end))
+		ok = walk_one(&w);
+	worlds_reset(&w.p);
+	__atomic_add_fetch(&shared->walked, w.steps, __ATOMIC_RELAXED);
+	return ok;
+}
+
+FIXTURE(random_walk) { };
+
+FIXTURE_VARIANT(random_walk) {
+	int type;
+};
+
+FIXTURE_VARIANT_ADD(random_walk, stream) { .type = SOCK_STREAM };
+FIXTURE_VARIANT_ADD(random_walk, seqpacket) { .type = SOCK_SEQPACKET };
+FIXTURE_VARIANT_ADD(random_walk, dgram) { .type = SOCK_DGRAM };
+
+FIXTURE_SETUP(random_walk)
+{
+	SKIP_WITHOUT_TYPE(variant->type);
+}
+
+FIXTURE_TEARDOWN(random_walk) { }
+
+TEST_F_TIMEOUT(random_walk, stays_in_step, 120)
+{
+	const char *given = getenv("NYM_SEED"), *steps = getenv("NYM_STEPS");
+	unsigned long seed = given ? strtoul(given, NULL, 0) :
+				     (unsigned long)time(NULL) * 1000 % 1000000000;
+	long before = shared->walked, start = nym_now_ms();
+	int walkers = given ? 1 : WALKERS, i;
+	pid_t pids[WALKERS];
+
+	printf("# walk: seeds %lu to %lu\n", seed, seed + walkers - 1);
+	fflush(stdout);
+	for (i = 0; i < walkers; i++) {
+		pids[i] = fork();
+		ASSERT_LE(0, pids[i]);
+		if (!pids[i])
+			_exit(!walk(variant->type, seed + i,
+				    steps ? atol(steps) : given ? 1000000 : 0));
+	}
+	for (i = 0; i < walkers; i++)
+		EXPECT_EQ(0, nym_wait_child(pids[i]));
+	printf("# walk: %ld steps, %ld a second\n", shared->walked - before,
+	       (shared->walked - before) * 1000 / (nym_now_ms() - start + 1));
+	fflush(stdout);
+}
+
+/* The count, and the table */
+
+FIXTURE(table) { };
+FIXTURE_SETUP(table) { }
+FIXTURE_TEARDOWN(table) { }
+
+TEST_F(table, every_difference_is_needed)
+{
+	int ran = 0, bit;
+	size_t i;
+
+	for (bit = 1; bit < 8; bit <<= 1)
+		ran |= shared->ran[bit] == 3 ? bit : 0;
+	if (!ran || family_n == AF_UNIX)
+		SKIP(return, "there is nothing to judge by");
+	printf("# contract: %ld comparisons, %zu deliberate differences\n",
+	       shared->comparisons, DIFFERENCES);
+	printf("# contract: %ld more steps at random\n", shared->walked);
+	for (i = 0; i < DIFFERENCES; i++)
+		printf("# difference, seen %ld times: %s (%s)\n", shared->seen[i],
+		       differences[i].what, differences[i].why);
+	fflush(stdout);
+	EXPECT_LE(300, shared->comparisons);
+	for (i = 0; i < DIFFERENCES; i++) {
+		if (!(differences[i].types & ran))
+			continue;
+		EXPECT_NE(0, shared->seen[i]) {
+			TH_LOG("stale: %s", differences[i].what);
+		}
+	}
+}
+
+NYM_TEST_MAIN
