@@ -511,7 +511,7 @@ static int nym_connect_wait(struct sock *sk, struct nym_conn *call, long timeo)
 	} else if (nym_call_get(call) == NYM_CALL_REFUSED) {
 		err = -ECONNREFUSED;
 		/* Reported here, unless the socket is another call's by now. */
-		if (nym_call_of(sk) == call)
+		if (!nym_call_of(sk) || nym_call_of(sk) == call)
 			sock_error(sk);
 	}
 	nym_call_settle(sk);
