@@ -274,6 +274,20 @@ static __poll_t nym_poll_conn(struct sock *sk, struct nym_conn *conn, int side)
 	return mask;
 }
 
+/*
+ * Looked at last: a peer that closes leaves the error before it shuts the rings.
+ * That it has let go is seen with the error, so the end is told with it.
+ */
+static __poll_t nym_poll_error(const struct sock *sk, const struct nym_conn *conn)
+{
+	/* Pairs with the barrier in nym_conn_close(). */
+	if (!smp_load_acquire(&sk->sk_err))
+		return 0;
+	if (conn && READ_ONCE(conn->ring[nym_sk(sk)->side].dead))
+		return EPOLLERR | EPOLLHUP | EPOLLRDHUP | EPOLLIN | EPOLLRDNORM;
+	return EPOLLERR;
+}
+
 /* Not connected. */
 static __poll_t nym_poll_idle(const struct sock *sk, bool parked)
 {
@@ -319,10 +333,7 @@ __poll_t nym_poll(struct file *file, struct socket *sock, poll_table *wait)
 		mask = nym_poll_conn(sk, conn, nym_sk(sk)->side);
 	else
 		mask = nym_poll_idle(sk, parked);
+	mask |= nym_poll_error(sk, parked ? NULL : conn);
 	rcu_read_unlock();
-
-	/* Looked at last: whoever leaves an error does so before the rest. */
-	if (READ_ONCE(sk->sk_err))
-		mask |= EPOLLERR;
 	return mask;
 }
