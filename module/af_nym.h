@@ -304,6 +304,7 @@ static inline struct nym_conn *nym_sock_conn(struct sock *sk)
 
 u32 nym_sock_limit(const struct sock *sk);
 u32 nym_low_water(const struct sock *sk, const struct nym_ring *out);
+bool nym_send_is_over(const struct sock *sk, const struct nym_ring *out);
 bool nym_send_is_shut(const struct sock *sk, const struct nym_ring *out);
 unsigned int nym_recv_over(const struct sock *sk, const struct nym_ring *in);
 bool nym_recv_queued(const struct nym_ring *in);

@@ -101,7 +101,7 @@ int nym_stream_sendmsg(struct socket *sock, struct msghdr *msg, size_t len)
 		return -ENOTCONN;
 
 	/* Even nothing cannot be sent when the way is shut. */
-	if (nym_send_is_shut(sk, &conn->ring[nym_sk(sk)->side]))
+	if (nym_send_is_over(sk, &conn->ring[nym_sk(sk)->side]))
 		err = -EPIPE;
 	else
 		sent = nym_stream_send(sk, conn, msg, len, &err);

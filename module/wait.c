@@ -48,8 +48,15 @@ u32 nym_low_water(const struct sock *sk, const struct nym_ring *out)
 	return low ? min(low - 1, half) : half;
 }
 
-/* Has either side shut this direction? */
-static bool nym_send_is_over(const struct sock *sk, const struct nym_ring *out)
+/**
+ * nym_send_is_over() - has either side shut this direction?
+ * @sk: the socket
+ * @out: the ring it sends to
+ *
+ * Context: any
+ * Return: true if so, and it has been told
+ */
+bool nym_send_is_over(const struct sock *sk, const struct nym_ring *out)
 {
 	/* Pairs with the release in nym_ring_shut(). */
 	return smp_load_acquire(&out->shut) ||
