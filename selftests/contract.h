@@ -368,7 +368,8 @@ static inline long contract_send_control(struct world *w, const struct step *st)
 		/* fall through */
 	case CONTROL_CREDENTIALS:
 		cmsg->cmsg_type = SCM_CREDENTIALS;
-		cmsg->cmsg_len = msg.msg_controllen = CMSG_LEN(sizeof(*cred));
+		cmsg->cmsg_len = CMSG_LEN(sizeof(*cred));
+		msg.msg_controllen = cmsg->cmsg_len;
 		break;
 	case CONTROL_CREDENTIALS_SHORT:
 		cmsg->cmsg_type = SCM_CREDENTIALS;
