@@ -15,7 +15,8 @@
  *                   connect, shutdown. Never two at once, never on the data
  *                   path.
  *   ep->lock        an endpoint's owner and its backlog; spins
- *   ring locks      see ring.h; taken with nothing else held
+ *   ring locks      see ring.h; taken with none of the locks below or above
+ *                   held, but in release() the inode lock
  *   sk_peer_lock    a socket's peer credentials; innermost, spins
  *   bucket lock     a chain of the list of all sockets; innermost, spins
  *
