@@ -215,7 +215,7 @@ void nym_conn_close(struct nym_conn *conn, int side, bool reset)
 
 	WRITE_ONCE(in->dead, 1);
 	/*
-	 * Pairs with the barrier in nym_stream_publish(): either we see what
+	 * Pairs with the barrier in nym_published(): either we see what
 	 * was sent, or the sender sees that nobody will read it.
 	 */
 	smp_mb();
