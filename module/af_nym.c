@@ -209,6 +209,8 @@ static const struct proto_ops nym_stream_ops = {
 #endif
 	.listen = nym_listen,
 	.shutdown = nym_shutdown,
+	.setsockopt = nym_setsockopt,
+	.getsockopt = nym_getsockopt,
 	.sendmsg = nym_stream_sendmsg,
 	.recvmsg = nym_stream_recvmsg,
 	.mmap = sock_no_mmap,
@@ -231,6 +233,8 @@ static const struct proto_ops nym_seqpacket_ops = {
 #endif
 	.listen = nym_listen,
 	.shutdown = nym_shutdown,
+	.setsockopt = nym_setsockopt,
+	.getsockopt = nym_getsockopt,
 	.sendmsg = nym_seqpacket_sendmsg,
 	.recvmsg = nym_seqpacket_recvmsg,
 	.mmap = sock_no_mmap,
@@ -267,6 +271,7 @@ static int __net_init nym_net_init(struct net *net)
 
 	for (i = 0; i < NYM_SOCK_BUCKETS; i++)
 		spin_lock_init(&nn->sockets[i].lock);
+	spin_lock_init(&nn->users_lock);
 	err = nym_registry_net_init(nn);
 	if (err)
 		return err;
@@ -317,9 +322,12 @@ static int __init nym_init(void)
 	err = nym_conn_cache_init();
 	if (err)
 		goto out_ring;
-	err = nym_registry_cache_init();
+	err = nym_marks_cache_init();
 	if (err)
 		goto out_conn;
+	err = nym_registry_cache_init();
+	if (err)
+		goto out_marks;
 	err = proto_register(&nym_proto, 1);
 	if (err)
 		goto out_registry;
@@ -337,6 +345,8 @@ out_proto:
 	proto_unregister(&nym_proto);
 out_registry:
 	nym_registry_cache_exit();
+out_marks:
+	nym_marks_cache_exit();
 out_conn:
 	nym_conn_cache_exit();
 out_ring:
@@ -352,6 +362,7 @@ static void __exit nym_exit(void)
 	rcu_barrier();
 	proto_unregister(&nym_proto);
 	nym_registry_cache_exit();
+	nym_marks_cache_exit();
 	nym_conn_cache_exit();
 	nym_ring_cache_exit();
 }

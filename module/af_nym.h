@@ -17,6 +17,10 @@
  *   ep->lock        an endpoint's owner and its backlog; spins
  *   ring locks      see ring.h; taken with none of the locks below or above
  *                   held, but in release() the inode lock
+ *   marks->lock     what goes along with a ring's bytes; spins (ancillary.h)
+ *   dsk->lock       a datagram socket's queue; spins, two never nest (dgram.h)
+ *   nym_files_lock  which sockets are in flight and where (files.c); innermost
+ *   users_lock      the users of a namespace (user.c); innermost
  *   sk_peer_lock    a socket's peer credentials; innermost, spins
  *   bucket lock     a chain of the list of all sockets; innermost, spins
  *
@@ -30,6 +34,8 @@
  *   conn      counted: one reference for each side, the called side's being
  *             held by the backlog until accept(). Freed after a grace period,
  *             because poll() looks at a call without a lock.
+ *   user      counted: one reference for each of its descriptors' messages in
+ *             flight. Its namespace has it in a table as long as that.
  */
 #ifndef _AF_NYM_H
 #define _AF_NYM_H
@@ -42,6 +48,7 @@
 #include <net/sock.h>
 #include <uapi/linux/nym.h>
 
+#include "ancillary.h"
 #include "compat.h"
 #include "ring.h"
 
@@ -82,7 +89,7 @@ struct nym_backlog {
  * struct nym_endpoint - one bound name
  * @node: in the namespace's table of names
  * @ref: see the top of this file
- * @type: SOCK_STREAM or SOCK_SEQPACKET
+ * @type: SOCK_STREAM, SOCK_SEQPACKET or SOCK_DGRAM
  * @lock: protects @sk (for writing) and @backlog
  * @sk: the socket bound to the name; NULL for ever once it is released
  * @backlog: calls to it
@@ -137,6 +144,7 @@ struct nym_end {
 /**
  * struct nym_conn - one connection
  * @ring: ring[side] carries what that side sends
+ * @marks: marks[side] is what goes along with it
  * @end: the two sides
  * @ref: see the top of this file
  * @state: enum nym_call
@@ -147,6 +155,7 @@ struct nym_end {
  */
 struct nym_conn {
 	struct nym_ring ring[2];
+	struct nym_marks marks[2];
 	struct nym_end end[2];
 	refcount_t ref;
 	u8 state;
@@ -165,6 +174,9 @@ struct nym_conn {
  * @conn: its connection; set once (release), under lock_sock if the socket
  *	has been published. The reference is @call's.
  * @side: which end of @conn it is; set before @conn
+ * @passrights: it takes descriptors
+ * @inflight: how often it is in flight itself; see files.c
+ * @carries: how many nym sockets are in its queues; likewise
  */
 struct nym_sock {
 	struct sock sk;
@@ -172,6 +184,9 @@ struct nym_sock {
 	struct nym_conn __rcu *call;
 	struct nym_conn *conn;
 	u8 side;
+	bool passrights;
+	unsigned int inflight;
+	unsigned int carries;
 };
 
 static inline struct nym_sock *nym_sk(const struct sock *sk)
@@ -192,16 +207,38 @@ struct nym_bucket {
 	struct hlist_head head;
 };
 
+#define NYM_USER_BUCKETS	64
+
+/**
+ * struct nym_user - what a user makes the kernel hold in a namespace
+ * @node: in the namespace's table
+ * @ref: see the top of this file
+ * @uid: the user
+ * @nn: the namespace
+ * @files: descriptors in flight
+ */
+struct nym_user {
+	struct hlist_node node;
+	refcount_t ref;
+	kuid_t uid;
+	struct nym_net *nn;
+	atomic_t files;
+};
+
 /**
  * struct nym_net - what nym keeps for a network namespace
  * @names: the endpoints by name
  * @last_id: the last number the kernel chose for a name
  * @sockets: all sockets, for /proc/net/nym
+ * @users_lock: protects @users
+ * @users: those of whom something is counted
  */
 struct nym_net {
 	struct rhashtable names;
 	atomic64_t last_id;
 	struct nym_bucket sockets[NYM_SOCK_BUCKETS];
+	spinlock_t users_lock;	/* of @users */
+	struct hlist_head users[NYM_USER_BUCKETS];
 };
 
 extern unsigned int nym_family;
@@ -221,6 +258,7 @@ int nym_end_name(const struct nym_end *end, void *addr);
 
 /* registry.c */
 int nym_bind(struct socket *sock, struct nym_sockaddr *addr, int len);
+int nym_bind_chosen(struct sock *sk);
 void nym_unbind(struct sock *sk);
 struct nym_endpoint *nym_endpoint_find(struct net *net,
 				       const struct nym_name *name);
@@ -273,6 +311,8 @@ void nym_conn_wake(struct nym_conn *conn, int side, __poll_t mask, int how,
 void nym_conn_wake_all(struct nym_conn *conn, int side, int band);
 void nym_conn_shutdown(struct nym_conn *conn, int side, int mode);
 void nym_conn_close(struct nym_conn *conn, int side, bool reset);
+void nym_conn_sign(struct nym_conn *conn, int side, struct sock *sk,
+		   struct nym_control *control);
 void nym_set_peer(struct sock *sk, struct pid *pid, const struct cred *cred);
 void nym_set_peer_current(struct sock *sk);
 void nym_copy_peer(struct sock *sk, struct sock *from);
@@ -316,21 +356,44 @@ int nym_await_bytes(struct sock *sk, struct nym_ring *in, unsigned int over,
 		    long *timeo, unsigned int sleep);
 __poll_t nym_poll(struct file *file, struct socket *sock, poll_table *wait);
 
-/* ancillary.c */
-int nym_check_control(struct socket *sock, struct msghdr *msg);
+/* user.c */
+struct nym_user *nym_user_get(struct net *net, kuid_t uid);
+void nym_user_put(struct nym_user *user);
+
+/* sockopt.c */
+int nym_setsockopt(struct socket *sock, int level, int optname,
+		   sockptr_t optval, unsigned int optlen);
+int nym_getsockopt(struct socket *sock, int level, int optname,
+		   char __user *optval, int __user *optlen);
 
 /* stream.c */
 int nym_stream_sendmsg(struct socket *sock, struct msghdr *msg, size_t len);
 int nym_stream_recvmsg(struct socket *sock, struct msghdr *msg, size_t len,
 		       int flags);
 int nym_stream_read(struct sock *sk, struct msghdr *msg, size_t len, int flags,
-		    unsigned int sleep);
+		    unsigned int sleep, struct nym_receipt *receipt);
 
 /* seqpacket.c */
 int nym_seqpacket_sendmsg(struct socket *sock, struct msghdr *msg, size_t len);
 int nym_seqpacket_recvmsg(struct socket *sock, struct msghdr *msg, size_t len,
 			  int flags);
 long nym_seqpacket_queued(struct nym_ring *ring);
+
+/* dgram.c */
+int nym_dgram_sendmsg(struct socket *sock, struct msghdr *msg, size_t len);
+int nym_dgram_recvmsg(struct socket *sock, struct msghdr *msg, size_t len,
+		      int flags);
+int nym_dgram_connect(struct socket *sock, struct nym_sockaddr *addr, int len,
+		      int flags);
+int nym_dgram_socketpair(struct socket *a, struct socket *b);
+int nym_dgram_getname(struct socket *sock, struct sockaddr *addr, int peer);
+long nym_dgram_queued(struct sock *sk, bool out);
+u32 nym_dgram_used(const struct sock *sk);
+__poll_t nym_dgram_poll(struct file *file, struct socket *sock, poll_table *wait);
+void nym_dgram_init(struct sock *sk);
+void nym_dgram_shut(struct sock *sk);
+void nym_dgram_close(struct sock *sk);
+unsigned int nym_dgram_obj_size(void);
 
 /* splice.c */
 ssize_t nym_splice_read(struct socket *sock, loff_t *ppos,

@@ -90,6 +90,7 @@ static void nym_backlog_add(struct nym_endpoint *ep, struct nym_conn *conn)
 
 	nym_copy_peer(nym_locked_sock(ep, conn->end[NYM_CALLER].sk),
 		      nym_locked_sock(ep, ep->sk));
+	nym_marks_carry(&conn->marks[NYM_CALLER], nym_locked_sock(ep, ep->sk));
 	list_add_tail(&conn->queue, &backlog->pending);
 	WRITE_ONCE(backlog->npending, backlog->npending + 1);
 	nym_call_set(conn, NYM_CALL_PENDING);
@@ -374,6 +375,7 @@ static struct nym_conn *nym_call_alloc(struct sock *sk, struct nym_endpoint *ep)
 		return NULL;
 	end = &call->end[NYM_CALLER];
 	rcu_assign_pointer(end->sk, sk);
+	nym_marks_carry(&call->marks[NYM_CALLED], sk);
 	if (nym_sk(sk)->ep)
 		end->ep = nym_endpoint_get(nym_sk(sk)->ep);
 	else
@@ -624,8 +626,8 @@ static int nym_accept_wait(struct sock *sk, struct nym_endpoint *ep, long *timeo
 }
 
 /* Makes the called side of a conn the new socket. Cannot fail. */
-static void nym_accept_attach(struct nym_conn *conn, struct sock *sk,
-			      struct socket *newsock)
+static void nym_accept_attach(struct nym_conn *conn, struct sock *listener,
+			      struct sock *sk, struct socket *newsock)
 {
 	struct sock *caller;
 
@@ -633,6 +635,9 @@ static void nym_accept_attach(struct nym_conn *conn, struct sock *sk,
 	conn->pid = NULL;
 	conn->cred = NULL;
 	sock_graft(sk, newsock);
+	nym_set_passcred(sk, nym_passcred(listener));
+	nym_sk(sk)->passrights = READ_ONCE(nym_sk(listener)->passrights);
+	nym_marks_carry(&conn->marks[NYM_CALLER], sk);
 	nym_conn_attach(conn, NYM_CALLED, sk);
 	newsock->state = SS_CONNECTED;
 
@@ -695,6 +700,6 @@ int nym_accept(struct socket *sock, struct socket *newsock, int flags,
 		return err;
 	}
 	nym_backlog_promote(ep);
-	nym_accept_attach(conn, newsk, newsock);
+	nym_accept_attach(conn, sk, newsk, newsock);
 	return 0;
 }

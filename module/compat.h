@@ -52,4 +52,33 @@ static inline int nym_accept_op(struct socket *sock, struct socket *newsock,
 #define NYM_NO_IDMAP (&init_user_ns)
 #endif
 
+/*
+ * SO_PASSCRED is a bit of struct socket; since 6.16 it is one of struct sock
+ * ("af_unix: Move SOCK_PASS{CRED,PIDFD,SEC} to struct sock"). nym_passcred()
+ * needs rcu_read_lock() for a socket that may be released.
+ */
+#ifdef NYM_HAVE_SOCK_PASSCRED
+static inline bool nym_passcred(const struct sock *sk)
+{
+	struct socket *sock = READ_ONCE(sk->sk_socket);
+
+	return sock && test_bit(SOCK_PASSCRED, &sock->flags);
+}
+
+static inline void nym_set_passcred(struct sock *sk, bool on)
+{
+	assign_bit(SOCK_PASSCRED, &sk->sk_socket->flags, on);
+}
+#else
+static inline bool nym_passcred(const struct sock *sk)
+{
+	return sk->sk_scm_credentials;
+}
+
+static inline void nym_set_passcred(struct sock *sk, bool on)
+{
+	sk->sk_scm_credentials = on;
+}
+#endif
+
 #endif /* _NYM_COMPAT_H */

@@ -30,6 +30,8 @@ struct nym_conn *nym_conn_alloc(void)
 		return NULL;
 	nym_ring_init(&conn->ring[NYM_CALLER]);
 	nym_ring_init(&conn->ring[NYM_CALLED]);
+	nym_marks_init(&conn->marks[NYM_CALLER]);
+	nym_marks_init(&conn->marks[NYM_CALLED]);
 	refcount_set(&conn->ref, 2);
 	return conn;
 }
@@ -223,8 +225,36 @@ void nym_conn_close(struct nym_conn *conn, int side, bool reset)
 		nym_conn_reset(conn, !side);
 
 	nym_conn_shutdown(conn, side, SHUTDOWN_MASK);
+	nym_marks_drain(&conn->marks[!side]);
 	nym_ring_drain(in);
 	nym_conn_put(conn);
+}
+
+/**
+ * nym_conn_sign() - say who sends, if that may be asked
+ * @conn: the connection
+ * @side: the sender's side
+ * @sk: the sender
+ * @control: what it sends
+ *
+ * Who will accept the connection is not known before, so all that is sent until
+ * then is signed.
+ *
+ * Context: any but interrupts
+ */
+void nym_conn_sign(struct nym_conn *conn, int side, struct sock *sk,
+		   struct nym_control *control)
+{
+	struct sock *peer;
+	bool wanted;
+
+	/* A socket's flags outlive its release by a grace period. */
+	rcu_read_lock();
+	peer = rcu_dereference(conn->end[!side].sk);
+	wanted = nym_passcred(sk) || !peer || nym_passcred(peer);
+	rcu_read_unlock();
+	if (unlikely(wanted))
+		nym_control_sign(control);
 }
 
 /**
@@ -277,6 +307,7 @@ static void nym_pair_end(struct nym_conn *conn, int side, struct socket *sock)
 
 	conn->end[side].id = nym_registry_id(sock_net(sk));
 	rcu_assign_pointer(conn->end[side].sk, sk);
+	nym_marks_carry(&conn->marks[!side], sk);
 	nym_set_peer_current(sk);
 	nym_conn_attach(conn, side, sk);
 	sock->state = SS_CONNECTED;

@@ -188,6 +188,22 @@ static int nym_bind_name(struct sock *sk, const struct nym_name *name)
 }
 
 /**
+ * nym_bind_chosen() - give a socket a name that the kernel chooses
+ * @sk: the socket, which has none
+ *
+ * Unlike with bind(), the mode stays as it is: who was sent something may answer.
+ *
+ * Context: lock_sock held, or the socket is new
+ * Return: 0 or -ENOMEM
+ */
+int nym_bind_chosen(struct sock *sk)
+{
+	static const struct nym_name none;
+
+	return nym_bind_name(sk, &none);
+}
+
+/**
  * nym_bind() - proto_ops.bind
  * @sock: the socket
  * @addr: a name, or the family alone for one that the kernel chooses

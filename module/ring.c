@@ -438,9 +438,9 @@ void nym_ring_drain(struct nym_ring *ring)
  */
 u32 nym_ring_room(const struct nym_ring *ring, u32 limit)
 {
-	u32 used = nym_ring_used(ring);
+	u32 filled = nym_ring_filled(ring);
 
-	return used < limit ? limit - used : 0;
+	return filled < limit ? limit - filled : 0;
 }
 
 /**
@@ -454,7 +454,7 @@ u32 nym_ring_room(const struct nym_ring *ring, u32 limit)
 bool nym_ring_has_room(const struct nym_ring *ring, u32 level)
 {
 	/* Pairs with the release when it was set: after it, the reset. */
-	return smp_load_acquire(&ring->shut) || nym_ring_used(ring) <= level;
+	return smp_load_acquire(&ring->shut) || nym_ring_filled(ring) <= level;
 }
 
 /**

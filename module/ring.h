@@ -28,6 +28,7 @@
 #ifndef _NYM_RING_H
 #define _NYM_RING_H
 
+#include <linux/atomic.h>
 #include <linux/bits.h>
 #include <linux/mutex.h>
 #include <linux/types.h>
@@ -73,13 +74,15 @@ struct nym_chunk {
  *	@rlock
  * @low: if not 0, the last record did not fit, and will when fewer bytes than
  *	this are used; written under @wlock
- * @wake_at: if not 0, somebody waits until fewer bytes than this are used;
+ * @wake_at: if not 0, somebody waits until fewer bytes than this are filled;
  *	see nym_ring_stall()
  * @spare: a drained chunk kept for the writer; taken and given by xchg
  * @rlock: serialises readers
  * @first: where the reader reads; valid when @tail != @head; @rlock, but
  *	first set by the writer, before the tail that makes it visible
  * @head: all bytes before it have been read; written under @rlock (release)
+ * @extra: what counts against the limit besides unread bytes; added to by the
+ *	writer, taken from by the reader
  */
 struct nym_ring {
 	struct mutex wlock;	/* of writers */
@@ -95,6 +98,7 @@ struct nym_ring {
 	struct mutex rlock;	/* of readers */
 	struct nym_chunk *first;
 	u32 head;
+	atomic_t extra;
 };
 
 /**
@@ -135,6 +139,18 @@ static inline u32 nym_ring_used(const struct nym_ring *ring)
 
 	/* Pairs with the release in nym_ring_commit(). */
 	return smp_load_acquire(&ring->tail) - head;
+}
+
+/**
+ * nym_ring_filled() - how much counts against the limit
+ * @ring: the ring
+ *
+ * Context: as nym_ring_used()
+ * Return: the number of bytes
+ */
+static inline u32 nym_ring_filled(const struct nym_ring *ring)
+{
+	return nym_ring_used(ring) + atomic_read(&ring->extra);
 }
 
 void nym_ring_init(struct nym_ring *ring);

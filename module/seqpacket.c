@@ -22,7 +22,8 @@ struct nym_record {
 
 /* Publishes the whole record, or nothing. */
 static int nym_record_write(struct sock *sk, struct nym_conn *conn, int side,
-			    struct msghdr *msg, size_t len)
+			    struct msghdr *msg, size_t len,
+			    struct nym_control *control)
 {
 	struct nym_record rec = {
 		.len = len,
@@ -30,19 +31,22 @@ static int nym_record_write(struct sock *sk, struct nym_conn *conn, int side,
 	};
 	struct nym_ring *out = &conn->ring[side];
 	struct nym_ring_cursor cur;
+	int err;
 
 	nym_ring_write_begin(out, &cur);
 	if (nym_ring_put(out, &cur, &rec, sizeof(rec)) < sizeof(rec) ||
 	    nym_ring_append(out, &cur, &msg->msg_iter, len) < len)
-		cur.pos = out->tail;
+		err = cur.err;
 	/* Copying may have taken its time: nothing may follow the end. */
-	if (!cur.err && nym_send_is_shut(sk, out)) {
-		cur.err = -EPIPE;
+	else if (nym_send_is_shut(sk, out))
+		err = -EPIPE;
+	else
+		err = nym_marks_add(&conn->marks[side], out, cur.pos, control);
+	if (err)
 		cur.pos = out->tail;
-	}
 	nym_ring_commit(out, &cur);
-	if (cur.err)
-		return cur.err;
+	if (err)
+		return err;
 	nym_published(sk, conn, side);
 	return 0;
 }
@@ -76,6 +80,42 @@ static int nym_record_await(struct sock *sk, struct nym_ring *out, size_t need,
 	}
 }
 
+static int nym_record_check(struct sock *sk, struct nym_conn *conn,
+			    const struct msghdr *msg, size_t len,
+			    const struct nym_control *control)
+{
+	u32 limit = nym_sock_limit(sk);
+
+	if (msg->msg_flags & MSG_OOB)
+		return -EOPNOTSUPP;
+	if (len > limit - min_t(u32, limit, sizeof(struct nym_record)))
+		return -EMSGSIZE;
+	return nym_marks_check(&conn->marks[nym_sk(sk)->side], control);
+}
+
+static int nym_record_send(struct sock *sk, struct nym_conn *conn,
+			   struct msghdr *msg, size_t len,
+			   struct nym_control *control)
+{
+	long timeo = sock_sndtimeo(sk, msg->msg_flags & MSG_DONTWAIT);
+	int side = nym_sk(sk)->side;
+	struct nym_ring *out = &conn->ring[side];
+	int err;
+
+	err = nym_record_check(sk, conn, msg, len, control);
+	if (err)
+		return err;
+	if (mutex_lock_interruptible(&out->wlock))
+		return sock_intr_errno(timeo);
+	err = nym_record_await(sk, out, len + sizeof(struct nym_record), &timeo);
+	if (err)
+		return err;
+	nym_conn_sign(conn, side, sk, control);
+	err = nym_record_write(sk, conn, side, msg, len, control);
+	mutex_unlock(&out->wlock);
+	return err;
+}
+
 /**
  * nym_seqpacket_sendmsg() - proto_ops.sendmsg
  * @sock: the socket
@@ -87,14 +127,15 @@ static int nym_record_await(struct sock *sk, struct nym_ring *out, size_t need,
  * Context: sleeps
  * Return: @len; -ENOTCONN; -EMSGSIZE if the record and its header are larger
  * than SO_SNDBUF; -EPIPE, -ECONNRESET, -EAGAIN, -EINTR, -ERESTARTSYS, -EFAULT,
- * -ENOMEM; -EINVAL for a bad control message; -EOPNOTSUPP for MSG_OOB
+ * -ENOMEM; -EOPNOTSUPP for MSG_OOB; -EPERM if the receiver takes no
+ * descriptors, -ETOOMANYREFS for sockets that may not be sent there; as
+ * nym_control_parse()
  */
 int nym_seqpacket_sendmsg(struct socket *sock, struct msghdr *msg, size_t len)
 {
-	long timeo = sock_sndtimeo(sock->sk, msg->msg_flags & MSG_DONTWAIT);
+	struct nym_control control;
 	struct sock *sk = sock->sk;
 	struct nym_conn *conn;
-	struct nym_ring *out;
 	int err;
 
 	err = sock_error(sk);
@@ -103,30 +144,19 @@ int nym_seqpacket_sendmsg(struct socket *sock, struct msghdr *msg, size_t len)
 	conn = nym_sock_conn(sk);
 	if (!conn)
 		return -ENOTCONN;
-	err = nym_check_control(sock, msg);
-	if (err < 0)
-		return err;
-	if (msg->msg_flags & MSG_OOB)
-		return -EOPNOTSUPP;
-	if (len > nym_sock_limit(sk) - min_t(u32, nym_sock_limit(sk),
-					     sizeof(struct nym_record)))
-		return -EMSGSIZE;
-
-	out = &conn->ring[nym_sk(sk)->side];
-	if (mutex_lock_interruptible(&out->wlock))
-		return sock_intr_errno(timeo);
-	err = nym_record_await(sk, out, len + sizeof(struct nym_record), &timeo);
+	err = nym_control_parse(sock, msg, &control);
 	if (err)
 		return err;
-	err = nym_record_write(sk, conn, nym_sk(sk)->side, msg, len);
-	mutex_unlock(&out->wlock);
+	err = nym_record_send(sk, conn, msg, len, &control);
+	nym_control_release(&control);
 	return err ? err : len;
 }
 
 /* Copies the first record, or as much of it as fits. */
 static int nym_record_read(struct nym_conn *conn, int side, struct msghdr *msg,
-			   size_t len, int flags)
+			   size_t len, int flags, struct nym_receipt *receipt)
 {
+	struct nym_marks *marks = &conn->marks[!side];
 	struct nym_ring *in = &conn->ring[!side];
 	struct nym_ring_cursor cur;
 	struct nym_record rec;
@@ -138,15 +168,49 @@ static int nym_record_read(struct nym_conn *conn, int side, struct msghdr *msg,
 	if (nym_ring_fetch(&cur, &msg->msg_iter, n) < n)
 		return -EFAULT;
 
+	nym_marks_collect(marks, in->head, receipt);
 	msg->msg_flags |= rec.flags;
 	if (n < rec.len)
 		msg->msg_flags |= MSG_TRUNC;
 	if (!(flags & MSG_PEEK)) {
 		nym_ring_skip(&cur, rec.len - n);
+		nym_marks_trim(marks, in, cur.pos);
 		nym_ring_consume(in, &cur);
 		nym_consumed(conn, side);
 	}
 	return flags & MSG_TRUNC ? rec.len : n;
+}
+
+/* Receives the first record, or waits for one. */
+static int nym_seqpacket_read(struct sock *sk, struct nym_conn *conn,
+			      struct msghdr *msg, size_t len, int flags,
+			      struct nym_receipt *receipt)
+{
+	long timeo = sock_rcvtimeo(sk, flags & MSG_DONTWAIT);
+	int side = nym_sk(sk)->side, ret;
+	struct nym_ring *in = &conn->ring[!side];
+
+	if (mutex_lock_interruptible(&in->rlock))
+		return sock_intr_errno(timeo);
+	for (;;) {
+		unsigned int over = nym_recv_over(sk, in);
+
+		ret = sock_error(sk);
+		if (!ret)
+			ret = nym_recv_queued(in) ?
+			      nym_record_read(conn, side, msg, len, flags, receipt) :
+			      -EAGAIN;
+		if (ret != -EAGAIN)
+			break;
+		ret = nym_await_bytes(sk, in, over, &timeo,
+				      TASK_INTERRUPTIBLE | TASK_FREEZABLE);
+		if (ret)
+			return min(ret, 0);
+	}
+	mutex_unlock(&in->rlock);
+	if (ret >= 0 && msg->msg_name)
+		msg->msg_namelen = nym_end_name(&conn->end[!side], msg->msg_name);
+	return ret;
 }
 
 /**
@@ -166,39 +230,19 @@ static int nym_record_read(struct nym_conn *conn, int side, struct msghdr *msg,
 int nym_seqpacket_recvmsg(struct socket *sock, struct msghdr *msg, size_t len,
 			  int flags)
 {
-	long timeo = sock_rcvtimeo(sock->sk, flags & MSG_DONTWAIT);
-	struct sock *sk = sock->sk;
-	struct nym_conn *conn = nym_sock_conn(sk);
-	struct nym_ring *in;
-	int side, ret;
+	struct nym_receipt receipt = { .peek = flags & MSG_PEEK };
+	struct nym_conn *conn = nym_sock_conn(sock->sk);
+	int ret;
 
 	if (!conn)
 		return -ENOTCONN;
 	if (flags & MSG_OOB)
 		return -EOPNOTSUPP;
-	side = nym_sk(sk)->side;
-	in = &conn->ring[!side];
-
-	if (mutex_lock_interruptible(&in->rlock))
-		return sock_intr_errno(timeo);
-	for (;;) {
-		unsigned int over = nym_recv_over(sk, in);
-
-		ret = sock_error(sk);
-		if (!ret)
-			ret = nym_recv_queued(in) ?
-			      nym_record_read(conn, side, msg, len, flags) :
-			      -EAGAIN;
-		if (ret != -EAGAIN)
-			break;
-		ret = nym_await_bytes(sk, in, over, &timeo,
-				      TASK_INTERRUPTIBLE | TASK_FREEZABLE);
-		if (ret)
-			return min(ret, 0);
-	}
-	mutex_unlock(&in->rlock);
-	if (ret >= 0 && msg->msg_name)
-		msg->msg_namelen = nym_end_name(&conn->end[!side], msg->msg_name);
+	ret = nym_seqpacket_read(sock->sk, conn, msg, len, flags, &receipt);
+	if (ret >= 0)
+		nym_control_deliver(sock, msg, &receipt.control);
+	else
+		nym_control_release(&receipt.control);
 	return ret;
 }
 

@@ -2,7 +2,8 @@
 /*
  * splice() from a socket into a pipe.
  *
- * The bytes are received into fresh pages, which become the pipe's. What the
+ * The bytes are received into fresh pages, which become the pipe's; descriptors
+ * that came with them are closed. What the
  * kernel would do for a family without this call differs between its versions
  * and knows no SPLICE_F_NONBLOCK. The other direction is sendmsg().
  */
@@ -80,6 +81,7 @@ ssize_t nym_splice_read(struct socket *sock, loff_t *ppos,
 	unsigned int used = pipe_occupancy(pipe->head, pipe->tail);
 	unsigned int room = max(used, pipe->max_usage) - used;
 	struct nym_conn *conn = nym_sock_conn(sock->sk);
+	struct nym_receipt receipt = { .control = NYM_CONTROL_NONE };
 	struct nym_splice sp = { .n = 0 };
 	struct msghdr msg = {};
 	int msg_flags = 0;
@@ -106,7 +108,9 @@ ssize_t nym_splice_read(struct socket *sock, loff_t *ppos,
 	len = min_t(size_t, len, sp.n * PAGE_SIZE);
 
 	iov_iter_bvec(&msg.msg_iter, ITER_DEST, sp.bvec, sp.n, len);
-	ret = nym_stream_read(sock->sk, &msg, len, msg_flags, TASK_INTERRUPTIBLE);
+	ret = nym_stream_read(sock->sk, &msg, len, msg_flags, TASK_INTERRUPTIBLE,
+			      &receipt);
+	nym_control_release(&receipt.control);
 	nym_splice_give(&sp, pipe, max_t(ssize_t, ret, 0));
 	return ret;
 }

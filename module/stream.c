@@ -9,11 +9,13 @@
 
 /* Appends what fits, and publishes it: the number of bytes, or an error. */
 static ssize_t nym_stream_write(struct sock *sk, struct nym_conn *conn, int side,
-				struct iov_iter *from, size_t len)
+				struct iov_iter *from, size_t len,
+				struct nym_control *control)
 {
 	struct nym_ring *out = &conn->ring[side];
 	struct nym_ring_cursor cur;
 	size_t done;
+	int err;
 
 	len = min_t(size_t, len, nym_ring_room(out, nym_sock_limit(sk)));
 	if (!len)
@@ -21,20 +23,25 @@ static ssize_t nym_stream_write(struct sock *sk, struct nym_conn *conn, int side
 	nym_ring_write_begin(out, &cur);
 	done = nym_ring_append(out, &cur, from, len);
 	/* Copying may have taken its time: nothing may follow the end. */
-	if (done && nym_send_is_shut(sk, out)) {
-		cur.err = -EPIPE;
+	if (done && nym_send_is_shut(sk, out))
+		err = -EPIPE;
+	else if (done)
+		err = nym_marks_add(&conn->marks[side], out, cur.pos, control);
+	else
+		err = cur.err;
+	if (err)
 		cur.pos = out->tail;
-	}
 	nym_ring_commit(out, &cur);
-	if (cur.err == -EPIPE || !done)
-		return cur.err;
+	if (err)
+		return err;
 	nym_published(sk, conn, side);
 	return done;
 }
 
 /* Returns how much was sent; *err says why it was not all. */
 static size_t nym_stream_send(struct sock *sk, struct nym_conn *conn,
-			      struct msghdr *msg, size_t len, int *err)
+			      struct msghdr *msg, size_t len,
+			      struct nym_control *control, int *err)
 {
 	long timeo = sock_sndtimeo(sk, msg->msg_flags & MSG_DONTWAIT);
 	int side = nym_sk(sk)->side;
@@ -51,7 +58,9 @@ static size_t nym_stream_send(struct sock *sk, struct nym_conn *conn,
 		*err = -EPIPE;
 		if (nym_send_is_shut(sk, out))
 			break;
-		n = nym_stream_write(sk, conn, side, &msg->msg_iter, len - sent);
+		nym_conn_sign(conn, side, sk, control);
+		n = nym_stream_write(sk, conn, side, &msg->msg_iter, len - sent,
+				     control);
 		if (n > 0) {
 			sent += n;
 			continue;
@@ -67,6 +76,24 @@ static size_t nym_stream_send(struct sock *sk, struct nym_conn *conn,
 	return sent;
 }
 
+static int nym_stream_send_check(struct sock *sk, struct nym_conn *conn,
+				 const struct msghdr *msg,
+				 const struct nym_control *control)
+{
+	int side = nym_sk(sk)->side;
+
+	if (msg->msg_flags & MSG_OOB)
+		return -EOPNOTSUPP;
+	if (msg->msg_namelen)
+		return conn ? -EISCONN : -EOPNOTSUPP;
+	if (!conn)
+		return -ENOTCONN;
+	/* Even nothing cannot be sent when the way is shut. */
+	if (nym_send_is_over(sk, &conn->ring[side]))
+		return -EPIPE;
+	return nym_marks_check(&conn->marks[side], control);
+}
+
 /**
  * nym_stream_sendmsg() - proto_ops.sendmsg
  * @sock: the socket
@@ -79,33 +106,26 @@ static size_t nym_stream_send(struct sock *sk, struct nym_conn *conn,
  * Context: sleeps
  * Return: how many bytes were sent, or why not even one: -ENOTCONN, -EISCONN
  * or -EOPNOTSUPP for a given address, -EPIPE, -ECONNRESET, -EAGAIN, -EINTR,
- * -ERESTARTSYS, -EFAULT, -ENOMEM, -EINVAL for a bad control message,
- * -EOPNOTSUPP for MSG_OOB
+ * -ERESTARTSYS, -EFAULT, -ENOMEM, -EOPNOTSUPP for MSG_OOB; -EPERM if the
+ * receiver takes no descriptors, -ETOOMANYREFS for sockets that may not be sent
+ * there; as nym_control_parse()
  */
 int nym_stream_sendmsg(struct socket *sock, struct msghdr *msg, size_t len)
 {
+	struct nym_control control;
 	struct sock *sk = sock->sk;
 	struct nym_conn *conn;
 	size_t sent = 0;
 	int err;
 
-	err = nym_check_control(sock, msg);
-	if (err < 0)
+	err = nym_control_parse(sock, msg, &control);
+	if (err)
 		return err;
-	if (msg->msg_flags & MSG_OOB)
-		return -EOPNOTSUPP;
 	conn = nym_sock_conn(sk);
-	if (msg->msg_namelen)
-		return conn ? -EISCONN : -EOPNOTSUPP;
-	if (!conn)
-		return -ENOTCONN;
-
-	/* Even nothing cannot be sent when the way is shut. */
-	if (nym_send_is_over(sk, &conn->ring[nym_sk(sk)->side]))
-		err = -EPIPE;
-	else
-		sent = nym_stream_send(sk, conn, msg, len, &err);
-
+	err = nym_stream_send_check(sk, conn, msg, &control);
+	if (!err)
+		sent = nym_stream_send(sk, conn, msg, len, &control, &err);
+	nym_control_release(&control);
 	if (sent)
 		return sent;
 	if (err == -EPIPE && !(msg->msg_flags & MSG_NOSIGNAL))
@@ -115,19 +135,22 @@ int nym_stream_sendmsg(struct socket *sock, struct msghdr *msg, size_t len)
 
 /* Copies what there is, up to @len: the number of bytes, or -EFAULT. */
 static ssize_t nym_stream_copy(struct nym_conn *conn, int side,
-			       struct msghdr *msg, size_t len, int flags)
+			       struct msghdr *msg, size_t len,
+			       struct nym_receipt *receipt)
 {
+	struct nym_marks *marks = &conn->marks[!side];
 	struct nym_ring *in = &conn->ring[!side];
 	struct nym_ring_cursor cur;
 	size_t done;
 
 	nym_ring_read_begin(in, &cur);
-	done = nym_ring_fetch(&cur, &msg->msg_iter, len);
-	if (!(flags & MSG_PEEK)) {
+	done = nym_marks_fetch(marks, &cur, msg, len, receipt);
+	if (!receipt->peek) {
+		nym_marks_trim(marks, in, cur.pos);
 		nym_ring_consume(in, &cur);
 		nym_consumed(conn, side);
 	}
-	return done || !len ? done : -EFAULT;
+	return done || !len || receipt->over ? done : -EFAULT;
 }
 
 /**
@@ -137,13 +160,14 @@ static ssize_t nym_stream_copy(struct nym_conn *conn, int side,
  * @len: how much
  * @flags: MSG_DONTWAIT, MSG_PEEK, MSG_WAITALL
  * @sleep: the task state to sleep in
+ * @receipt: empty; gets what came with the bytes
  *
  * Context: sleeps
  * Return: how many bytes were received, 0 at the end of the stream, or an
  * error if not even one was; -EINVAL if the socket is not connected
  */
 int nym_stream_read(struct sock *sk, struct msghdr *msg, size_t len, int flags,
-		    unsigned int sleep)
+		    unsigned int sleep, struct nym_receipt *receipt)
 {
 	struct nym_conn *conn = nym_sock_conn(sk);
 	size_t copied = 0, target;
@@ -158,6 +182,8 @@ int nym_stream_read(struct sock *sk, struct msghdr *msg, size_t len, int flags,
 		return -EOPNOTSUPP;
 	side = nym_sk(sk)->side;
 	in = &conn->ring[!side];
+	receipt->peek = flags & MSG_PEEK;
+	receipt->by_sender = nym_passcred(sk);
 	target = sock_rcvlowat(sk, flags & MSG_WAITALL, min_t(size_t, len, INT_MAX));
 	timeo = sock_rcvtimeo(sk, flags & MSG_DONTWAIT);
 
@@ -168,7 +194,7 @@ int nym_stream_read(struct sock *sk, struct msghdr *msg, size_t len, int flags,
 
 		if (nym_recv_queued(in)) {
 			ssize_t n = nym_stream_copy(conn, side, msg,
-						    len - copied, flags);
+						    len - copied, receipt);
 
 			found = true;
 			if (n < 0)
@@ -176,7 +202,8 @@ int nym_stream_read(struct sock *sk, struct msghdr *msg, size_t len, int flags,
 			else
 				copied += n;
 			/* A second peek would find the same bytes. */
-			if (n < 0 || copied == len || flags & MSG_PEEK)
+			if (n < 0 || copied == len || receipt->peek ||
+			    receipt->over)
 				break;
 		} else {
 			if (copied >= target)
@@ -206,6 +233,14 @@ unlocked:
 int nym_stream_recvmsg(struct socket *sock, struct msghdr *msg, size_t len,
 		       int flags)
 {
-	return nym_stream_read(sock->sk, msg, len, flags,
-			       TASK_INTERRUPTIBLE | TASK_FREEZABLE);
+	struct nym_receipt receipt = { .control = NYM_CONTROL_NONE };
+	int ret;
+
+	ret = nym_stream_read(sock->sk, msg, len, flags,
+			      TASK_INTERRUPTIBLE | TASK_FREEZABLE, &receipt);
+	if (ret >= 0)
+		nym_control_deliver(sock, msg, &receipt.control);
+	else
+		nym_control_release(&receipt.control);
+	return ret;
 }

@@ -274,9 +274,9 @@ static __poll_t nym_poll_conn(struct sock *sk, struct nym_conn *conn, int side)
 	if (nym_ring_used(in))
 		mask |= EPOLLIN | EPOLLRDNORM;
 	/* Shut or not, as with AF_UNIX. */
-	if (nym_ring_used(out) > low)
+	if (nym_ring_filled(out) > low)
 		nym_stall(sk, out, low);
-	if (nym_ring_used(out) <= low)
+	if (nym_ring_filled(out) <= low)
 		mask |= EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND;
 	return mask;
 }

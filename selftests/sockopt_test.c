@@ -7,7 +7,6 @@
 #include "nym_test.h"
 
 #define NAME		"t/sockopt/srv"
-#define SOL_NYM		28281
 #define LAST_OPTION	100
 
 /* No user memory is ever here. */
@@ -248,7 +247,7 @@ static bool differs(int opt)
 
 static const int lengths[] = { 0, 1, 3, 4, 5, 8, 12, 16, 64, -1, INT_MIN };
 static const int levels[] = {
-	0 /* IP */, 6 /* TCP */, 41 /* IPv6 */, 270 /* netlink */, -1, SOL_NYM,
+	0 /* IP */, 6 /* TCP */, 41 /* IPv6 */, 270 /* netlink */, -1,
 };
 
 TEST_F(same, getsockopt_of_the_core)

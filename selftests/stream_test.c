@@ -1464,20 +1464,6 @@ TEST_F(stream, false_credentials_are_refused)
 	EXPECT_EQ(0, io_inq(self->b));
 }
 
-TEST_F(stream, descriptors_are_refused_and_not_kept)
-{
-	int fd[2];
-
-	ASSERT_EQ(0, pipe(fd));
-	EXPECT_ERRNO(EINVAL, send_cmsg(self->a, SOL_SOCKET, SCM_RIGHTS, &fd[1],
-				       sizeof(int), CMSG_LEN(sizeof(int))));
-	EXPECT_EQ(0, io_inq(self->b));
-	/* A copy held by the socket would keep the pipe open. */
-	close(fd[1]);
-	EXPECT_EQ(POLLHUP, io_poll(fd[0], POLLIN, 2000));
-	close(fd[0]);
-}
-
 TEST_F(stream, recvmsg_gives_no_control_messages)
 {
 	union control c;

@@ -20,6 +20,21 @@
 #define AF_NYM		18
 #define PF_NYM		AF_NYM
 
+/*
+ * The level of the options below for getsockopt() and setsockopt(). Each takes
+ * an int: not 0 is on.
+ */
+#define SOL_NYM		28281
+
+/*
+ * Take descriptors (SCM_RIGHTS). Off at first: who sends some gets EPERM.
+ * Sockets that accept() makes have it as the listener has it then.
+ */
+#define NYM_PASSRIGHTS	4
+
+/* Be told who sent (SCM_CREDENTIALS). The same as SO_PASSCRED. */
+#define NYM_PASSCRED	5
+
 /* The longest name in bytes, without a terminating NUL. */
 #define NYM_NAME_MAX	125
 

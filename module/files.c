@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Descriptors in flight: taken from a sender, not yet installed at a receiver.
+ *
+ * There is no garbage collector, because what it would collect cannot come to
+ * be. A file in flight is held by the queue of one socket, its carrier. For a
+ * circle of sockets that only hold each other, one that is in flight would have
+ * to carry another. So:
+ *
+ *	a nym socket that carries nym sockets is not sent,
+ *	to one that is in flight no nym socket is sent, and none to itself.
+ *
+ * Files that could close a circle behind our back are not sent at all: AF_UNIX
+ * sockets and io_uring hold files, too, but tell us nothing.
+ *
+ * Both counts of all sockets, and the carriers, are under one lock, because what
+ * counts is the state of two sockets at a time. It is innermost and spins.
+ */
+#include <linux/capability.h>
+#include <linux/dcache.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
+#include <linux/slab.h>
+#include <net/scm.h>
+
+#include "af_nym.h"
+#include "ancillary.h"
+
+static DEFINE_SPINLOCK(nym_files_lock);
+
+/* The nym socket that a file is, or NULL. */
+static struct nym_sock *nym_file_sock(struct file *file)
+{
+	struct socket *sock = sock_from_file(file);
+	struct sock *sk = sock ? sock->sk : NULL;
+
+	return sk && sk->sk_prot->owner == THIS_MODULE ? nym_sk(sk) : NULL;
+}
+
+/*
+ * May a file be sent at all? The kernel does not tell modules which files are
+ * io_uring's; but those are the only ones of that name among the files that
+ * have no file system.
+ */
+static bool nym_file_may_go(struct file *file)
+{
+	struct socket *sock = sock_from_file(file);
+
+	if (sock)
+		return READ_ONCE(sock->ops)->family != PF_UNIX;
+	return file_inode(file)->i_sb->s_magic != ANON_INODE_FS_MAGIC ||
+	       strcmp(file->f_path.dentry->d_name.name, "[io_uring]");
+}
+
+static bool nym_files_may_exceed(void)
+{
+	return capable(CAP_SYS_RESOURCE) || capable(CAP_SYS_ADMIN);
+}
+
+/**
+ * nym_files_alloc() - room for descriptors, charged to the current user
+ * @sk: the sending socket
+ * @n: how many there will be
+ *
+ * Context: sleeps
+ * Return: the empty files; -ENOMEM; -ETOOMANYREFS if the user would have more
+ * under way than one of its processes may have open
+ */
+struct nym_files *nym_files_alloc(struct sock *sk, unsigned int n)
+{
+	struct nym_files *files;
+	int err = -ENOMEM;
+
+	files = kzalloc(sizeof(*files), GFP_KERNEL_ACCOUNT);
+	if (!files)
+		return ERR_PTR(-ENOMEM);
+	files->list = kzalloc(offsetof(struct scm_fp_list, fp[n]),
+			      GFP_KERNEL_ACCOUNT);
+	if (!files->list)
+		goto out;
+	files->list->max = n;
+	files->user = nym_user_get(sock_net(sk), current_uid());
+	if (!files->user)
+		goto out;
+	if (atomic_add_return(n, &files->user->files) > rlimit(RLIMIT_NOFILE) &&
+	    !nym_files_may_exceed()) {
+		atomic_sub(n, &files->user->files);
+		err = -ETOOMANYREFS;
+		goto out;
+	}
+	return files;
+out:
+	if (files->user)
+		nym_user_put(files->user);
+	kfree(files->list);
+	kfree(files);
+	return ERR_PTR(err);
+}
+
+/**
+ * nym_files_add() - take the descriptors of a control message
+ * @files: with room for them
+ * @cmsg: the control message, SCM_RIGHTS
+ *
+ * Context: sleeps
+ * Return: 0; -EBADF; -EINVAL for a file that may not be sent
+ */
+int nym_files_add(struct nym_files *files, const struct cmsghdr *cmsg)
+{
+	struct scm_fp_list *list = files->list;
+	const int *fd = (const int *)CMSG_DATA(cmsg);
+	size_t i, n;
+
+	if (cmsg->cmsg_len <= CMSG_LEN(0))
+		return 0;
+	n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	for (i = 0; i < n; i++) {
+		struct file *file = fd[i] < 0 ? NULL : fget_raw(fd[i]);
+
+		if (!file)
+			return -EBADF;
+		if (list->count == list->max || !nym_file_may_go(file)) {
+			fput(file);
+			return -EINVAL;
+		}
+		list->fp[list->count++] = file;
+		if (nym_file_sock(file))
+			files->nsocks++;
+	}
+	return 0;
+}
+
+/* The rule at the top of this file. The lock is held. */
+static bool nym_files_may_queue(const struct nym_files *files, struct sock *to)
+{
+	int i;
+
+	lockdep_assert_held(&nym_files_lock);
+	if (nym_sk(to)->inflight)
+		return false;
+	for (i = 0; i < files->list->count; i++) {
+		struct nym_sock *nsk = nym_file_sock(files->list->fp[i]);
+
+		if (nsk && (nsk->carries || &nsk->sk == to))
+			return false;
+	}
+	return true;
+}
+
+/* The lock is held. */
+static void nym_files_count(const struct nym_files *files, int n)
+{
+	int i;
+
+	lockdep_assert_held(&nym_files_lock);
+	nym_sk(files->carrier)->carries += n * files->nsocks;
+	for (i = 0; i < files->list->count; i++) {
+		struct nym_sock *nsk = nym_file_sock(files->list->fp[i]);
+
+		if (nsk)
+			nsk->inflight += n;
+	}
+}
+
+/**
+ * nym_files_check() - does a socket want descriptors?
+ * @files: the descriptors, or NULL
+ * @to: the receiver
+ *
+ * Context: any
+ * Return: 0 or -EPERM
+ */
+int nym_files_check(const struct nym_files *files, const struct sock *to)
+{
+	return files && !READ_ONCE(nym_sk(to)->passrights) ? -EPERM : 0;
+}
+
+/**
+ * nym_files_queue() - put descriptors into the queue of a socket
+ * @files: the descriptors, or NULL
+ * @to: the socket; it lets go of its queue before it is freed
+ *
+ * Context: any but interrupts
+ * Return: 0; -EPERM if it wants none; -ETOOMANYREFS if a circle of sockets
+ * could come to be
+ */
+int nym_files_queue(struct nym_files *files, struct sock *to)
+{
+	int err = nym_files_check(files, to);
+
+	if (err || !files || !files->nsocks)
+		return err;
+	spin_lock(&nym_files_lock);
+	if (nym_files_may_queue(files, to)) {
+		files->carrier = to;
+		nym_files_count(files, 1);
+	} else {
+		err = -ETOOMANYREFS;
+	}
+	spin_unlock(&nym_files_lock);
+	return err;
+}
+
+/* Takes descriptors out of the queue they are in. */
+static void nym_files_dequeue(struct nym_files *files)
+{
+	spin_lock(&nym_files_lock);
+	if (files->carrier)
+		nym_files_count(files, -1);
+	files->carrier = NULL;
+	spin_unlock(&nym_files_lock);
+}
+
+/**
+ * nym_files_move() - the queue they are in is another socket's now
+ * @files: the descriptors, or NULL
+ * @to: the socket, new and therefore not in flight
+ *
+ * Context: any but interrupts
+ */
+void nym_files_move(struct nym_files *files, struct sock *to)
+{
+	if (!files || !files->nsocks)
+		return;
+	spin_lock(&nym_files_lock);
+	nym_sk(files->carrier)->carries -= files->nsocks;
+	nym_sk(to)->carries += files->nsocks;
+	files->carrier = to;
+	spin_unlock(&nym_files_lock);
+}
+
+/* They are not under way any more: neither in a queue nor charged. */
+static void nym_files_land(struct nym_files *files)
+{
+	if (files->nsocks)
+		nym_files_dequeue(files);
+	atomic_sub(files->list->max, &files->user->files);
+	nym_user_put(files->user);
+}
+
+/**
+ * nym_files_deliver() - install descriptors in the current process
+ * @files: the descriptors; without any afterwards
+ * @msg: where to say which they are
+ *
+ * Context: sleeps
+ */
+void nym_files_deliver(struct nym_files *files, struct msghdr *msg)
+{
+	struct scm_cookie scm = { .fp = files->list };
+
+	nym_files_land(files);
+	files->list = NULL;
+	/* Frees the list, and closes what there is no room for. */
+	scm_detach_fds(msg, &scm);
+}
+
+/**
+ * nym_files_free() - give descriptors up
+ * @files: the descriptors
+ *
+ * Context: any but interrupts
+ */
+void nym_files_free(struct nym_files *files)
+{
+	struct scm_cookie scm = { .fp = files->list };
+
+	if (files->list) {
+		nym_files_land(files);
+		__scm_destroy(&scm);
+	}
+	kfree(files);
+}

@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Marks: the credentials and descriptors that go along with bytes in a ring.
+ *
+ * A mark covers the bytes of one message, or of several in a row from the same
+ * sender without descriptors. Bytes without a mark came without anything. The
+ * writer adds a mark before it publishes its bytes, so whoever sees the bytes
+ * sees the mark. A read that reaches a mark with descriptors takes them and ends
+ * where the mark ends, so that what came with one message does not mix with
+ * what came with another.
+ *
+ * A mark counts against the limit of its ring, as its bytes do.
+ */
+#include <linux/pid.h>
+#include <linux/slab.h>
+
+#include "af_nym.h"
+#include "ancillary.h"
+
+static struct kmem_cache *nym_mark_cache;
+
+/**
+ * nym_marks_init() - no marks
+ * @marks: the marks
+ */
+void nym_marks_init(struct nym_marks *marks)
+{
+	spin_lock_init(&marks->lock);
+	INIT_LIST_HEAD(&marks->list);
+}
+
+static void nym_mark_free(struct nym_mark *mark)
+{
+	nym_control_release(&mark->control);
+	kmem_cache_free(nym_mark_cache, mark);
+}
+
+/**
+ * nym_marks_carry() - say whose queue this is from now on
+ * @marks: the marks
+ * @carrier: the socket; not in flight, if descriptors are in the queue
+ *
+ * Context: any but interrupts
+ */
+void nym_marks_carry(struct nym_marks *marks, struct sock *carrier)
+{
+	struct nym_mark *mark;
+
+	spin_lock(&marks->lock);
+	list_for_each_entry(mark, &marks->list, list)
+		nym_files_move(mark->control.files, carrier);
+	marks->carrier = carrier;
+	spin_unlock(&marks->lock);
+}
+
+/**
+ * nym_marks_check() - may this be sent?
+ * @marks: the marks
+ * @control: what is to go along
+ *
+ * To be asked before there is anything to undo.
+ *
+ * Context: any but interrupts
+ * Return: 0; -EPERM if the receiver does not want descriptors
+ */
+int nym_marks_check(struct nym_marks *marks, const struct nym_control *control)
+{
+	int err = 0;
+
+	if (likely(!control->files))
+		return 0;
+	spin_lock(&marks->lock);
+	if (marks->carrier)
+		err = nym_files_check(control->files, marks->carrier);
+	spin_unlock(&marks->lock);
+	return err;
+}
+
+static bool nym_control_same(const struct nym_control *a,
+			     const struct nym_control *b)
+{
+	if (!a->pid || !b->pid)
+		return a->pid == b->pid;
+	return a->pid == b->pid && uid_eq(a->uid, b->uid) && gid_eq(a->gid, b->gid);
+}
+
+/* Lets the last mark cover what follows it; the lock is held. */
+static bool nym_mark_extend(struct nym_marks *marks, u32 pos, u32 end,
+			    const struct nym_control *control)
+{
+	struct nym_mark *last;
+
+	if (list_empty(&marks->list) || control->files)
+		return false;
+	last = list_last_entry(&marks->list, struct nym_mark, list);
+	if (last->sealed || last->end != pos ||
+	    !nym_control_same(&last->control, control))
+		return false;
+	last->end = end;
+	return true;
+}
+
+/* Adds a mark; the lock is held. */
+static int nym_mark_insert(struct nym_marks *marks, struct nym_mark *mark,
+			   struct nym_control *control)
+{
+	int err;
+
+	/* Nobody will read it: who lets go drains what is there before. */
+	if (!marks->carrier)
+		return -EPIPE;
+	err = nym_files_queue(control->files, marks->carrier);
+	if (err)
+		return err;
+	mark->sealed = control->files;
+	nym_control_copy(&mark->control, control);
+	nym_control_take_files(&mark->control, control);
+	list_add_tail(&mark->list, &marks->list);
+	return 0;
+}
+
+static int nym_marks_add_new(struct nym_marks *marks, struct nym_ring *ring,
+			     u32 end, struct nym_control *control)
+{
+	struct nym_mark *mark;
+	int err;
+
+	mark = kmem_cache_zalloc(nym_mark_cache, GFP_KERNEL_ACCOUNT);
+	if (!mark)
+		return -ENOMEM;
+	mark->pos = ring->tail;
+	mark->end = end;
+
+	spin_lock(&marks->lock);
+	err = nym_mark_insert(marks, mark, control);
+	spin_unlock(&marks->lock);
+	if (err)
+		kmem_cache_free(nym_mark_cache, mark);
+	else
+		atomic_add(sizeof(*mark), &ring->extra);
+	return err;
+}
+
+/**
+ * nym_marks_add() - mark bytes that are about to be published
+ * @marks: the ring's marks
+ * @ring: the ring
+ * @end: the position behind the bytes, which begin at the ring's tail
+ * @control: what goes along with them; its descriptors pass to the mark
+ *
+ * Context: sleeps; @ring->wlock held
+ * Return: 0; -ENOMEM; -EPIPE if nobody will read them; as nym_files_queue()
+ */
+int nym_marks_add(struct nym_marks *marks, struct nym_ring *ring, u32 end,
+		  struct nym_control *control)
+{
+	bool extended;
+
+	if (likely(!control->pid && !control->files))
+		return 0;
+	spin_lock(&marks->lock);
+	extended = nym_mark_extend(marks, ring->tail, end, control);
+	spin_unlock(&marks->lock);
+	return extended ? 0 : nym_marks_add_new(marks, ring, end, control);
+}
+
+/**
+ * nym_marks_trim() - drop the marks of bytes that have been read
+ * @marks: the ring's marks
+ * @ring: the ring
+ * @pos: everything before it has been read
+ *
+ * Context: sleeps; @ring->rlock held
+ */
+void nym_marks_trim(struct nym_marks *marks, struct nym_ring *ring, u32 pos)
+{
+	struct nym_mark *mark;
+
+	while (!list_empty(&marks->list)) {
+		spin_lock(&marks->lock);
+		mark = list_first_entry(&marks->list, struct nym_mark, list);
+		if ((s32)(mark->end - pos) > 0)
+			mark = NULL;
+		else
+			list_del(&mark->list);
+		spin_unlock(&marks->lock);
+		if (!mark)
+			break;
+		atomic_sub(sizeof(*mark), &ring->extra);
+		nym_mark_free(mark);
+	}
+}
+
+/**
+ * nym_marks_drain() - nobody will read these bytes any more
+ * @marks: the marks; none will be added
+ *
+ * Context: sleeps
+ */
+void nym_marks_drain(struct nym_marks *marks)
+{
+	struct nym_mark *mark, *next;
+	LIST_HEAD(list);
+
+	spin_lock(&marks->lock);
+	marks->carrier = NULL;
+	list_splice_init(&marks->list, &list);
+	spin_unlock(&marks->lock);
+	list_for_each_entry_safe(mark, next, &list, list) {
+		nym_mark_free(mark);
+		cond_resched();
+	}
+}
+
+/*
+ * The mark of the bytes at @pos, or NULL; @stop is set to where that changes.
+ * A mark is removed by readers alone, so it stays.
+ */
+static struct nym_mark *nym_marks_at(struct nym_marks *marks, u32 pos, u32 *stop)
+{
+	struct nym_mark *mark, *found = NULL;
+
+	spin_lock(&marks->lock);
+	list_for_each_entry(mark, &marks->list, list) {
+		if ((s32)(mark->end - pos) <= 0)
+			continue;
+		if ((s32)(mark->pos - pos) <= 0)
+			found = mark;
+		/* The end may lie behind what the reader knows of. */
+		if ((s32)((found ? mark->end : mark->pos) - *stop) < 0)
+			*stop = found ? mark->end : mark->pos;
+		break;
+	}
+	spin_unlock(&marks->lock);
+	return found;
+}
+
+/* May the bytes of this mark join what has been read before? */
+static bool nym_receipt_joins(struct nym_receipt *receipt,
+			      const struct nym_mark *mark)
+{
+	static const struct nym_control none;
+	const struct nym_control *control = mark ? &mark->control : &none;
+
+	if (receipt->begun)
+		return !receipt->by_sender ||
+		       nym_control_same(&receipt->control, control);
+	receipt->begun = true;
+	nym_control_copy(&receipt->control, control);
+	return true;
+}
+
+/* Some bytes of the mark have been read: what came with it goes along. */
+static void nym_receipt_take(struct nym_receipt *receipt, struct nym_mark *mark)
+{
+	if (!mark || !mark->control.files)
+		return;
+	receipt->over = true;
+	if (!receipt->peek)
+		nym_control_take_files(&receipt->control, &mark->control);
+}
+
+/* nym_marks_fetch() up to where the mark changes: the number of bytes. */
+static size_t nym_marks_fetch_span(struct nym_marks *marks,
+				   struct nym_ring_cursor *cur,
+				   struct msghdr *msg, size_t len,
+				   struct nym_receipt *receipt)
+{
+	u32 stop = cur->end;
+	struct nym_mark *mark = nym_marks_at(marks, cur->pos, &stop);
+	size_t n = min_t(size_t, len, stop - cur->pos), done;
+
+	if (!nym_receipt_joins(receipt, mark)) {
+		receipt->over = true;
+		return 0;
+	}
+	done = nym_ring_fetch(cur, &msg->msg_iter, n);
+	if (done)
+		nym_receipt_take(receipt, mark);
+	return done;
+}
+
+/**
+ * nym_marks_fetch() - nym_ring_fetch() with regard to marks
+ * @marks: the ring's marks
+ * @cur: moves behind the bytes that were copied
+ * @msg: where to
+ * @len: how many at most
+ * @receipt: gets what came with the bytes
+ *
+ * Context: sleeps; the ring's rlock held
+ * Return: how many bytes were copied: fewer than there are if what came with
+ * the others may not be mixed with these, see @receipt->over; or if user
+ * memory faulted
+ */
+size_t nym_marks_fetch(struct nym_marks *marks, struct nym_ring_cursor *cur,
+		       struct msghdr *msg, size_t len,
+		       struct nym_receipt *receipt)
+{
+	size_t done = 0, n;
+
+	/* The writer adds a mark before the bytes that the cursor knows of. */
+	if (likely(list_empty(&marks->list) && !receipt->by_sender))
+		return nym_ring_fetch(cur, &msg->msg_iter, len);
+
+	while (done < len && cur->pos != cur->end && !receipt->over) {
+		n = nym_marks_fetch_span(marks, cur, msg, len - done, receipt);
+		if (!n)
+			break;
+		done += n;
+	}
+	return done;
+}
+
+/**
+ * nym_marks_collect() - what came with a record
+ * @marks: the ring's marks
+ * @pos: where the record begins
+ * @receipt: gets it
+ *
+ * Context: the ring's rlock held
+ */
+void nym_marks_collect(struct nym_marks *marks, u32 pos,
+		       struct nym_receipt *receipt)
+{
+	u32 stop = pos + 1;
+	struct nym_mark *mark;
+
+	if (likely(list_empty(&marks->list)))
+		return;
+	mark = nym_marks_at(marks, pos, &stop);
+	nym_receipt_joins(receipt, mark);
+	nym_receipt_take(receipt, mark);
+}
+
+/**
+ * nym_marks_cache_init() - at module load
+ * Return: 0 or -ENOMEM
+ */
+int __init nym_marks_cache_init(void)
+{
+	nym_mark_cache = KMEM_CACHE(nym_mark, SLAB_ACCOUNT);
+	return nym_mark_cache ? 0 : -ENOMEM;
+}
+
+/**
+ * nym_marks_cache_exit() - at module unload, after rcu_barrier()
+ */
+void nym_marks_cache_exit(void)
+{
+	kmem_cache_destroy(nym_mark_cache);
+}
