@@ -66,11 +66,17 @@ static struct proto nym_proto = {
 	.obj_size = sizeof(struct nym_sock),
 };
 
+/* Its objects are larger; nym_init() sets by how much. */
+static struct proto nym_dgram_proto = {
+	.name = "NYM-DGRAM",
+	.owner = THIS_MODULE,
+};
+
 /**
  * nym_sock_alloc() - a new socket, not connected and without a name
  * @net: its namespace
  * @sock: what it belongs to, or NULL if that comes later
- * @type: SOCK_STREAM or SOCK_SEQPACKET
+ * @type: SOCK_STREAM, SOCK_SEQPACKET or SOCK_DGRAM
  * @kern: it is a kernel socket
  *
  * Context: sleeps
@@ -79,7 +85,8 @@ static struct proto nym_proto = {
 struct sock *nym_sock_alloc(struct net *net, struct socket *sock, int type,
 			    int kern)
 {
-	struct sock *sk = sk_alloc(net, nym_family, GFP_KERNEL, &nym_proto, kern);
+	struct proto *prot = type == SOCK_DGRAM ? &nym_dgram_proto : &nym_proto;
+	struct sock *sk = sk_alloc(net, nym_family, GFP_KERNEL, prot, kern);
 
 	if (!sk)
 		return NULL;
@@ -88,6 +95,8 @@ struct sock *nym_sock_alloc(struct net *net, struct socket *sock, int type,
 	sk->sk_type = type;
 	sk->sk_destruct = nym_sock_destruct;
 	sk->sk_max_ack_backlog = 0;
+	if (type == SOCK_DGRAM)
+		nym_dgram_init(sk);
 	sock_prot_inuse_add(net, sk->sk_prot, 1);
 	nym_sock_list(sk);
 	return sk;
@@ -115,7 +124,10 @@ static int nym_release(struct socket *sock)
 		return 0;
 	nym_sock_unlist(sk);
 	nym_unbind(sk);
-	nym_call_close(sk);
+	if (sk->sk_type == SOCK_DGRAM)
+		nym_dgram_close(sk);
+	else
+		nym_call_close(sk);
 	sock_orphan(sk);
 	sock->sk = NULL;
 	sock_put(sk);
@@ -155,6 +167,8 @@ static int nym_shutdown(struct socket *sock, int how)
 	release_sock(sk);
 
 	sk->sk_state_change(sk);
+	if (sk->sk_type == SOCK_DGRAM)
+		nym_dgram_shut(sk);
 	if (conn)
 		nym_conn_shutdown(conn, nym_sk(sk)->side, mode);
 	return 0;
@@ -240,6 +254,46 @@ static const struct proto_ops nym_seqpacket_ops = {
 	.mmap = sock_no_mmap,
 };
 
+static int nym_dgram_ioctl(struct socket *sock, unsigned int cmd,
+			   unsigned long arg)
+{
+	if (cmd != SIOCINQ && cmd != SIOCOUTQ)
+		return -ENOIOCTLCMD;
+	return put_user(nym_dgram_queued(sock->sk, cmd == SIOCOUTQ),
+			(int __user *)arg);
+}
+
+#ifdef CONFIG_COMPAT
+static int nym_dgram_compat_ioctl(struct socket *sock, unsigned int cmd,
+				  unsigned long arg)
+{
+	return nym_dgram_ioctl(sock, cmd, (unsigned long)compat_ptr(arg));
+}
+#endif
+
+static const struct proto_ops nym_dgram_ops = {
+	.family = PF_NYM,
+	.owner = THIS_MODULE,
+	.release = nym_release,
+	.bind = nym_bind,
+	.connect = nym_dgram_connect,
+	.socketpair = nym_dgram_socketpair,
+	.accept = sock_no_accept,
+	.getname = nym_dgram_getname,
+	.poll = nym_dgram_poll,
+	.ioctl = nym_dgram_ioctl,
+#ifdef CONFIG_COMPAT
+	.compat_ioctl = nym_dgram_compat_ioctl,
+#endif
+	.listen = sock_no_listen,
+	.shutdown = nym_shutdown,
+	.setsockopt = nym_setsockopt,
+	.getsockopt = nym_getsockopt,
+	.sendmsg = nym_dgram_sendmsg,
+	.recvmsg = nym_dgram_recvmsg,
+	.mmap = sock_no_mmap,
+};
+
 static int nym_create(struct net *net, struct socket *sock, int protocol,
 		      int kern)
 {
@@ -251,6 +305,13 @@ static int nym_create(struct net *net, struct socket *sock, int protocol,
 		break;
 	case SOCK_SEQPACKET:
 		sock->ops = &nym_seqpacket_ops;
+		break;
+	case SOCK_RAW:
+		/* As AF_UNIX has it. */
+		sock->type = SOCK_DGRAM;
+		fallthrough;
+	case SOCK_DGRAM:
+		sock->ops = &nym_dgram_ops;
 		break;
 	default:
 		return -ESOCKTNOSUPPORT;
@@ -331,9 +392,13 @@ static int __init nym_init(void)
 	err = proto_register(&nym_proto, 1);
 	if (err)
 		goto out_registry;
-	err = register_pernet_subsys(&nym_net_ops);
+	nym_dgram_proto.obj_size = nym_dgram_obj_size();
+	err = proto_register(&nym_dgram_proto, 1);
 	if (err)
 		goto out_proto;
+	err = register_pernet_subsys(&nym_net_ops);
+	if (err)
+		goto out_dgram;
 	err = nym_register();
 	if (err)
 		goto out_net;
@@ -341,6 +406,8 @@ static int __init nym_init(void)
 
 out_net:
 	unregister_pernet_subsys(&nym_net_ops);
+out_dgram:
+	proto_unregister(&nym_dgram_proto);
 out_proto:
 	proto_unregister(&nym_proto);
 out_registry:
@@ -360,6 +427,7 @@ static void __exit nym_exit(void)
 	unregister_pernet_subsys(&nym_net_ops);
 	/* Conns and endpoints may still be on their way to their caches. */
 	rcu_barrier();
+	proto_unregister(&nym_dgram_proto);
 	proto_unregister(&nym_proto);
 	nym_registry_cache_exit();
 	nym_marks_cache_exit();

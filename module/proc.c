@@ -72,6 +72,18 @@ static void nym_proc_stop(struct seq_file *seq, void *v)
 	rcu_read_unlock();
 }
 
+static const char *nym_proc_type(const struct sock *sk)
+{
+	switch (sk->sk_type) {
+	case SOCK_STREAM:
+		return "stream";
+	case SOCK_SEQPACKET:
+		return "seqpacket";
+	default:
+		return "dgram";
+	}
+}
+
 /* The conn tells more than sk_state, which waits for the socket to look. */
 static const char *nym_proc_state(const struct sock *sk,
 				  const struct nym_conn *conn, bool parked)
@@ -80,6 +92,8 @@ static const char *nym_proc_state(const struct sock *sk,
 		return parked ? "connecting" : "connected";
 	if (nym_sock_listens(sk))
 		return "listening";
+	if (READ_ONCE(sk->sk_state) == TCP_ESTABLISHED)
+		return "connected";
 	return nym_sock_endpoint(sk) ? "bound" : "unconnected";
 }
 
@@ -132,6 +146,9 @@ static void nym_proc_sock(struct seq_file *seq, struct sock *sk,
 		ep = end->ep;
 		queued = nym_ring_used(&conn->ring[!side]);
 		limit = nym_sock_limit(sk);
+	} else if (sk->sk_type == SOCK_DGRAM) {
+		queued = nym_dgram_used(sk);
+		limit = READ_ONCE(sk->sk_rcvbuf);
 	} else if (ep && nym_sock_listens(sk)) {
 		calls = READ_ONCE(ep->backlog.npending) +
 			READ_ONCE(ep->backlog.nparked);
@@ -139,8 +156,7 @@ static void nym_proc_sock(struct seq_file *seq, struct sock *sk,
 	}
 
 	nym_proc_name(seq, ep, end);
-	seq_printf(seq, " %s %s",
-		   sk->sk_type == SOCK_STREAM ? "stream" : "seqpacket",
+	seq_printf(seq, " %s %s", nym_proc_type(sk),
 		   nym_proc_state(sk, conn, parked));
 	nym_proc_inode(seq, inode);
 	seq_printf(seq, " %u %u %u %lu\n", queued, calls, limit, inode->i_ino);

@@ -649,11 +649,11 @@ static inline bool nym_wait_pending(int fd, unsigned long want)
 struct nym_counts {
 	long sockets;		/* in /proc/net/protocols */
 	long lines;		/* in /proc/net/nym */
-	long objects[4];	/* in the slab caches of nym_caches */
+	long objects[6];	/* in the slab caches of nym_caches */
 };
 
 static const char * const nym_caches[] = {
-	"NYM", "nym_conn", "nym_chunk", "nym_endpoint",
+	"NYM", "NYM-DGRAM", "nym_conn", "nym_chunk", "nym_endpoint", "nym_mark",
 };
 
 /* Objects of SLUB's per-CPU lists count as in use until they are flushed. */
@@ -705,7 +705,8 @@ static inline void nym_count(struct nym_counts *counts)
 	free(text);
 
 	text = nym_slurp("/proc/net/protocols", 1 << 16);
-	counts->sockets = text ? __nym_column(text, "NYM", 3) : -1;
+	counts->sockets = text ? __nym_column(text, "NYM", 3) +
+				 __nym_column(text, "NYM-DGRAM", 3) : -1;
 	free(text);
 
 	text = nym_slurp(NYM_PROC, 1 << 16);

@@ -47,7 +47,7 @@ static int create(struct __test_metadata *_metadata, int type, int protocol)
 TEST_F(create, types_that_are_not_supported)
 {
 	static const int types[] = {
-		0, SOCK_DGRAM, SOCK_RAW, SOCK_RDM, SOCK_DCCP, SOCK_PACKET,
+		0, SOCK_RDM, SOCK_DCCP, SOCK_PACKET,
 	};
 	size_t i;
 
@@ -55,6 +55,22 @@ TEST_F(create, types_that_are_not_supported)
 	for (i = 0; i < ARRAY_SIZE(types); i++)
 		EXPECT_SAME_ERRNO(ESOCKTNOSUPPORT,
 				  create(_metadata, types[i], 0));
+}
+
+TEST_F(create, raw_is_dgram)
+{
+	static const int types[] = { SOCK_DGRAM, SOCK_RAW };
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(types); i++) {
+		int fd = socket(AF_NYM, types[i] | SOCK_CLOEXEC, 0), type = 0;
+		socklen_t len = sizeof(type);
+
+		ASSERT_FD(fd);
+		EXPECT_OK(getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len));
+		EXPECT_EQ(SOCK_DGRAM, type);
+		close(fd);
+	}
 }
 
 TEST_F(create, types_that_do_not_exist)

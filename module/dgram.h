@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Datagrams: the objects that a datagram socket (dgram.c) and the queue in
+ * front of it (dgram_queue.c) share.
+ *
+ * Locks
+ *   dsk->lock    one socket's queue and where it is connected to; spins. Never
+ *                two at once. Inside it: the @room of another socket, for the
+ *                relay, and the lock of descriptors in flight (files.c).
+ *   dsk->rlock   serialises receivers; user memory is copied under it, so
+ *                nothing else may wait for it.
+ */
+#ifndef _NYM_DGRAM_H
+#define _NYM_DGRAM_H
+
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/rbtree.h>
+#include <linux/wait.h>
+
+#include "af_nym.h"
+#include "ancillary.h"
+
+/**
+ * struct nym_dgram - a datagram
+ * @list: in the receiver's queue; its lock
+ * @node: if it is the oldest of its sender: in the receiver's tree
+ * @chain: with the sender's other datagrams at this receiver, oldest first
+ * @held: if it is the oldest of its sender: the cost of all of them
+ * @cost: what it counts against the receiver's limit
+ * @len: bytes in @data
+ * @ref: one for the queue, one for the receiver that copies it
+ * @from: the sender; counted in its sk_wmem_alloc
+ * @control: what goes along with it
+ * @stamp: when it was queued, if the receiver asked; else 0
+ * @data: the bytes
+ */
+struct nym_dgram {
+	struct list_head list;
+	struct rb_node node;
+	struct list_head chain;
+	u32 held;
+	u32 cost;
+	u32 len;
+	refcount_t ref;
+	struct sock *from;
+	struct nym_control control;
+	ktime_t stamp;
+	u8 data[];
+};
+
+/**
+ * struct nym_dgram_sock - a datagram socket
+ * @nsk: the common part, must be first
+ * @lock: protects the following, down to @closed
+ * @queue: datagrams to be received
+ * @senders: the oldest datagram of each sender, by the sender's address
+ * @used: the cost of all; also read without the lock
+ * @want: the cost of a datagram that did not fit at @dest, or 0; also written
+ *	and read without the lock, as a hint
+ * @dest: where it is connected to, or NULL; a reference; also under lock_sock
+ * @relay_to: whose @room @relay waits or has waited in, or NULL; a reference
+ * @closed: it is being released
+ * @relay: wakes this socket's pollers once when there is room at @relay_to
+ * @rlock: serialises receivers
+ * @room: who waits for room in @queue
+ */
+struct nym_dgram_sock {
+	struct nym_sock nsk;
+	spinlock_t lock;	/* see the top of this file */
+	struct list_head queue;
+	struct rb_root senders;
+	u32 used;
+	u32 want;
+	struct nym_endpoint *dest;
+	struct sock *relay_to;
+	bool closed;
+	wait_queue_entry_t relay;
+	struct mutex rlock;	/* of receivers */
+	wait_queue_head_t room;
+};
+
+static inline struct nym_dgram_sock *nym_dgram_sk(const struct sock *sk)
+{
+	return (struct nym_dgram_sock *)sk;
+}
+
+/* The names of endpoints are unique while they live, and outlive them. */
+static inline bool nym_endpoint_same(const struct nym_endpoint *a,
+				     const struct nym_endpoint *b)
+{
+	return a == b || (a && b && a->name.len == b->name.len &&
+			  !memcmp(a->name.text, b->name.text, a->name.len));
+}
+
+u32 nym_dgram_cost(size_t len);
+struct nym_dgram *nym_dgram_alloc(struct sock *sk, size_t len);
+void nym_dgram_put(struct nym_dgram *d);
+
+int nym_dgram_enqueue(struct sock *to, struct nym_dgram *d);
+struct nym_dgram *nym_dgram_first(struct nym_dgram_sock *dsk);
+bool nym_dgram_remove(struct nym_dgram_sock *dsk, struct nym_dgram *d);
+bool nym_dgram_flush(struct nym_dgram_sock *dsk, bool close);
+int nym_dgram_check(struct sock *to, const struct nym_endpoint *from);
+int nym_dgram_check_room(struct sock *to, struct sock *from, u32 cost);
+bool nym_fair_room(u32 limit, u32 used, u32 held, u32 cost);
+
+#endif /* _NYM_DGRAM_H */

@@ -1,0 +1,377 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The queue of a datagram socket, and who may put how much into it.
+ *
+ * Room. The queue holds up to the receiver's SO_RCVBUF, overhead included. One
+ * sender may have half of what the others leave, so that one who sends without
+ * end leaves room for everybody else, and no more than its own SO_SNDBUF. Where
+ * the receiver is connected, only one peer may send and may use it all.
+ *
+ * What a sender has in a queue is known without looking through it: its oldest
+ * datagram stands for all of them in a tree, and keeps the sum. When that one
+ * leaves, the next oldest takes its place.
+ *
+ * A datagram is charged to its sender's sk_wmem_alloc, which also keeps the
+ * sender's socket, and so its name, as long as the datagram.
+ */
+#include <linux/gfp.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+#include <linux/vmalloc.h>
+
+#include "dgram.h"
+
+/* Far from where a sender's reference count would overflow. */
+#define NYM_DGRAM_SENT_MAX	BIT(30)
+
+/* Memory beyond the slab comes in pages. */
+#define NYM_DGRAM_SLAB_MAX	KMALLOC_MAX_CACHE_SIZE
+
+/**
+ * nym_dgram_cost() - what a datagram counts
+ * @len: its length
+ *
+ * Return: how much memory it takes
+ */
+u32 nym_dgram_cost(size_t len)
+{
+	size_t size = sizeof(struct nym_dgram) + len;
+
+	return size > NYM_DGRAM_SLAB_MAX ? PAGE_ALIGN(size) :
+					   kmalloc_size_roundup(size);
+}
+
+static struct nym_dgram *nym_dgram_memory(u32 cost)
+{
+	gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_NOWARN;
+	struct nym_dgram *d;
+
+	if (cost <= NYM_DGRAM_SLAB_MAX)
+		return kmalloc(cost, gfp);
+	d = alloc_pages_exact(cost, gfp | __GFP_NORETRY);
+	return d ? d : __vmalloc(cost, gfp);
+}
+
+static void nym_dgram_memory_free(struct nym_dgram *d)
+{
+	if (d->cost <= NYM_DGRAM_SLAB_MAX)
+		kfree(d);
+	else if (is_vmalloc_addr(d))
+		vfree(d);
+	else
+		free_pages_exact(d, d->cost);
+}
+
+/**
+ * nym_dgram_alloc() - a datagram, still without its bytes
+ * @sk: the sender
+ * @len: how many bytes it will have
+ *
+ * Context: sleeps
+ * Return: the datagram with one reference, or an error: -ENOMEM; -ENOBUFS if
+ * more of the sender's is under way than can be counted
+ */
+struct nym_dgram *nym_dgram_alloc(struct sock *sk, size_t len)
+{
+	u32 cost = nym_dgram_cost(len);
+	struct nym_dgram *d;
+
+	if (refcount_read(&sk->sk_wmem_alloc) > NYM_DGRAM_SENT_MAX)
+		return ERR_PTR(-ENOBUFS);
+	d = nym_dgram_memory(cost);
+	if (!d)
+		return ERR_PTR(-ENOMEM);
+	memset(d, 0, sizeof(*d));
+	INIT_LIST_HEAD(&d->chain);
+	d->cost = cost;
+	d->len = len;
+	refcount_set(&d->ref, 1);
+	d->from = sk;
+	refcount_add(cost, &sk->sk_wmem_alloc);
+	return d;
+}
+
+/**
+ * nym_dgram_put() - drop a reference
+ * @d: the datagram
+ *
+ * Context: any but interrupts
+ */
+void nym_dgram_put(struct nym_dgram *d)
+{
+	struct sock *sk = d->from;
+
+	if (!refcount_dec_and_test(&d->ref))
+		return;
+	nym_control_release(&d->control);
+	if (refcount_sub_and_test(d->cost, &sk->sk_wmem_alloc)) {
+		/* That it was still there was our doing alone. */
+		refcount_set(&sk->sk_wmem_alloc, 1);
+		sk_free(sk);
+	}
+	nym_dgram_memory_free(d);
+}
+
+/* The oldest datagram of a sender, or where in the tree it would be. */
+static struct nym_dgram *nym_dgram_sender(struct nym_dgram_sock *dsk,
+					  const struct sock *from,
+					  struct rb_node **parent,
+					  struct rb_node ***link)
+{
+	struct rb_node **p = &dsk->senders.rb_node;
+
+	*parent = NULL;
+	while (*p) {
+		struct nym_dgram *d = rb_entry(*p, struct nym_dgram, node);
+
+		if (d->from == from)
+			return d;
+		*parent = *p;
+		p = from < d->from ? &(*p)->rb_left : &(*p)->rb_right;
+	}
+	*link = p;
+	return NULL;
+}
+
+/* Both with the receiver's lock. */
+static void nym_dgram_charge(struct nym_dgram_sock *dsk, struct nym_dgram *d)
+{
+	struct rb_node *parent, **link;
+	struct nym_dgram *oldest = nym_dgram_sender(dsk, d->from, &parent, &link);
+
+	WRITE_ONCE(dsk->used, dsk->used + d->cost);
+	if (oldest) {
+		oldest->held += d->cost;
+		list_add_tail(&d->chain, &oldest->chain);
+		return;
+	}
+	d->held = d->cost;
+	rb_link_node(&d->node, parent, link);
+	rb_insert_color(&d->node, &dsk->senders);
+}
+
+/* The first of the queue leaves it, so it is the oldest of its sender. */
+static void nym_dgram_uncharge(struct nym_dgram_sock *dsk, struct nym_dgram *d)
+{
+	struct nym_dgram *next;
+
+	WRITE_ONCE(dsk->used, dsk->used - d->cost);
+	if (list_empty(&d->chain)) {
+		rb_erase(&d->node, &dsk->senders);
+		return;
+	}
+	next = list_first_entry(&d->chain, struct nym_dgram, chain);
+	next->held = d->held - d->cost;
+	rb_replace_node(&d->node, &next->node, &dsk->senders);
+	list_del(&d->chain);
+}
+
+/**
+ * nym_fair_room() - is there room for one more, with regard to others?
+ * @limit: how much all may hold
+ * @used: how much all hold
+ * @held: how much of it is the sender's own
+ * @cost: how much more it asks for
+ *
+ * Return: true if the sender holds nothing and it fits, or if it would then
+ * hold at most half of what the others leave; and always if nobody holds any
+ */
+bool nym_fair_room(u32 limit, u32 used, u32 held, u32 cost)
+{
+	u32 others = used - held;
+
+	if (!used)
+		return true;
+	if (used >= limit || cost > limit - used)
+		return false;
+	return !held || cost + held <= (limit - others) / 2;
+}
+
+/* The receiver's lock is held. */
+static bool nym_dgram_has_room(struct nym_dgram_sock *dsk, struct sock *from,
+			       u32 cost)
+{
+	u32 limit = max(READ_ONCE(dsk->nsk.sk.sk_rcvbuf), 1);
+	struct rb_node *parent, **link;
+	struct nym_dgram *oldest;
+	u32 held;
+
+	if (!dsk->used)
+		return true;
+	oldest = nym_dgram_sender(dsk, from, &parent, &link);
+	held = oldest ? oldest->held : 0;
+	if (held && held + cost > nym_sock_limit(from))
+		return false;
+	/* Only its peer may send: there is nobody to leave room for. */
+	if (dsk->dest)
+		held = 0;
+	return nym_fair_room(limit, dsk->used, held, cost);
+}
+
+/* The receiver's lock is held. */
+static int nym_dgram_check_locked(const struct nym_dgram_sock *dsk,
+				  const struct nym_endpoint *from)
+{
+	if (dsk->closed)
+		return -ENOENT;
+	if (dsk->dest && !nym_endpoint_same(dsk->dest, from))
+		return -EPERM;
+	if (READ_ONCE(dsk->nsk.sk.sk_shutdown) & RCV_SHUTDOWN)
+		return -EPIPE;
+	return 0;
+}
+
+/**
+ * nym_dgram_check() - does a socket take datagrams of this sender?
+ * @to: the receiver
+ * @from: the sender's endpoint, or NULL if it has none yet
+ *
+ * Context: any but interrupts
+ * Return: 0; -ENOENT if the receiver has been released; -EPERM if it is
+ * connected to somebody else; -EPIPE if it is shut down
+ */
+int nym_dgram_check(struct sock *to, const struct nym_endpoint *from)
+{
+	struct nym_dgram_sock *dsk = nym_dgram_sk(to);
+	int err;
+
+	spin_lock(&dsk->lock);
+	err = nym_dgram_check_locked(dsk, from);
+	spin_unlock(&dsk->lock);
+	return err;
+}
+
+/**
+ * nym_dgram_check_room() - would a datagram be taken now?
+ * @to: the receiver
+ * @from: the sender
+ * @cost: what the datagram counts
+ *
+ * Context: any but interrupts
+ * Return: 0 or as nym_dgram_enqueue()
+ */
+int nym_dgram_check_room(struct sock *to, struct sock *from, u32 cost)
+{
+	struct nym_dgram_sock *dsk = nym_dgram_sk(to);
+	int err;
+
+	spin_lock(&dsk->lock);
+	err = nym_dgram_check_locked(dsk, nym_sock_endpoint(from));
+	if (!err && !nym_dgram_has_room(dsk, from, cost))
+		err = -EAGAIN;
+	spin_unlock(&dsk->lock);
+	return err;
+}
+
+/**
+ * nym_dgram_enqueue() - put a datagram into a queue and wake a receiver
+ * @to: the receiver
+ * @d: the datagram; if it is taken, the reference passes to the queue
+ *
+ * Context: any but interrupts
+ * Return: 0; -EAGAIN if there is no room; -ENOENT if the receiver has been
+ * released; -EPERM if it is connected to somebody else or does not want
+ * descriptors; -EPIPE if it is shut down; -ETOOMANYREFS for sockets that may
+ * not be sent there
+ */
+int nym_dgram_enqueue(struct sock *to, struct nym_dgram *d)
+{
+	struct nym_dgram_sock *dsk = nym_dgram_sk(to);
+	int err;
+
+	if (sock_flag(to, SOCK_RCVTSTAMP))
+		d->stamp = ktime_get_real();
+	nym_control_sign_for(&d->control, d->from, to);
+
+	spin_lock(&dsk->lock);
+	err = nym_dgram_check_locked(dsk, nym_sock_endpoint(d->from));
+	if (!err)
+		err = nym_files_check(d->control.files, to);
+	if (!err && !nym_dgram_has_room(dsk, d->from, d->cost))
+		err = -EAGAIN;
+	if (!err)
+		err = nym_files_queue(d->control.files, to);
+	if (!err) {
+		list_add_tail(&d->list, &dsk->queue);
+		nym_dgram_charge(dsk, d);
+	}
+	spin_unlock(&dsk->lock);
+	if (!err)
+		to->sk_data_ready(to);
+	return err;
+}
+
+/**
+ * nym_dgram_first() - look at the first datagram
+ * @dsk: the socket
+ *
+ * Context: @dsk->rlock held, so that nobody else removes it; but a flush may
+ * Return: the datagram with a reference, or NULL
+ */
+struct nym_dgram *nym_dgram_first(struct nym_dgram_sock *dsk)
+{
+	struct nym_dgram *d;
+
+	spin_lock(&dsk->lock);
+	d = list_first_entry_or_null(&dsk->queue, struct nym_dgram, list);
+	if (d)
+		refcount_inc(&d->ref);
+	spin_unlock(&dsk->lock);
+	return d;
+}
+
+/**
+ * nym_dgram_remove() - take a datagram out of the queue
+ * @dsk: the socket
+ * @d: what nym_dgram_first() returned; the queue's reference is dropped
+ *
+ * Context: as nym_dgram_first()
+ * Return: false if it is not there any more
+ */
+bool nym_dgram_remove(struct nym_dgram_sock *dsk, struct nym_dgram *d)
+{
+	bool first;
+
+	spin_lock(&dsk->lock);
+	first = d == list_first_entry_or_null(&dsk->queue, struct nym_dgram, list);
+	if (first) {
+		list_del(&d->list);
+		nym_dgram_uncharge(dsk, d);
+	}
+	spin_unlock(&dsk->lock);
+	if (first)
+		nym_dgram_put(d);
+	return first;
+}
+
+/**
+ * nym_dgram_flush() - throw all datagrams away
+ * @dsk: the socket
+ * @close: take no more
+ *
+ * The caller wakes who waits for room.
+ *
+ * Context: sleeps
+ * Return: true if there were any
+ */
+bool nym_dgram_flush(struct nym_dgram_sock *dsk, bool close)
+{
+	struct nym_dgram *d, *next;
+	LIST_HEAD(list);
+	bool any;
+
+	spin_lock(&dsk->lock);
+	list_splice_init(&dsk->queue, &list);
+	dsk->senders = RB_ROOT;
+	WRITE_ONCE(dsk->used, 0);
+	if (close)
+		dsk->closed = true;
+	spin_unlock(&dsk->lock);
+
+	any = !list_empty(&list);
+	list_for_each_entry_safe(d, next, &list, list) {
+		nym_dgram_put(d);
+		cond_resched();
+	}
+	return any;
+}
