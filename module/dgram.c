@@ -56,15 +56,21 @@ static struct nym_endpoint *nym_dgram_dest(struct sock *sk)
 	return ep;
 }
 
-/* Sets where a socket is connected to; returns where it was. */
+/*
+ * Sets where a socket is connected to; returns where it was. What the old peer
+ * has sent is not for the new one to answer for: it goes to @dropped.
+ */
 static struct nym_endpoint *nym_dgram_set_dest(struct sock *sk,
-					       struct nym_endpoint *ep)
+					       struct nym_endpoint *ep,
+					       struct list_head *dropped)
 {
 	struct nym_dgram_sock *dsk = nym_dgram_sk(sk);
 
 	spin_lock(&dsk->lock);
 	swap(dsk->dest, ep);
 	WRITE_ONCE(dsk->want, 0);
+	if (ep && !nym_endpoint_same(ep, dsk->dest))
+		nym_dgram_flush(dsk, dropped);
 	spin_unlock(&dsk->lock);
 	return ep;
 }
@@ -90,24 +96,20 @@ static struct nym_endpoint *nym_dgram_find(struct sock *sk,
 	return ERR_PTR(err);
 }
 
-/* A connected socket's destination has gone: who has its name now? */
-static struct nym_endpoint *nym_dgram_follow(struct sock *sk,
-					     struct nym_endpoint *old)
+/* A connected socket's destination has gone: to whoever has its name now. */
+static int nym_dgram_follow(struct sock *sk, struct nym_endpoint *old)
 {
 	struct nym_dgram_sock *dsk = nym_dgram_sk(sk);
 	struct nym_endpoint *ep = nym_dgram_find(sk, &old->name);
-	bool moved;
 
 	if (IS_ERR(ep))
-		return ep;
+		return PTR_ERR(ep);
 	spin_lock(&dsk->lock);
-	moved = dsk->dest == old;
-	if (moved)
-		dsk->dest = nym_endpoint_get(ep);
+	if (dsk->dest == old)
+		swap(dsk->dest, ep);
 	spin_unlock(&dsk->lock);
-	if (moved)
-		nym_endpoint_put(old);
-	return ep;
+	nym_endpoint_put(ep);
+	return 0;
 }
 
 /* In @room of another socket, where there may be room now. Works once. */
@@ -120,9 +122,9 @@ static int nym_dgram_relay(wait_queue_entry_t *wait, unsigned int mode,
 	list_del_init(&wait->entry);
 	rcu_read_lock();
 	wq = rcu_dereference(dsk->nsk.sk.sk_wq);
+	/* No SIGIO: how many processes get that is up to the sender's user. */
 	if (skwq_has_sleeper(wq))
 		wake_up_interruptible_poll(&wq->wait, NYM_POLLOUT);
-	sk_wake_async(&dsk->nsk.sk, SOCK_WAKE_SPACE, POLL_OUT);
 	rcu_read_unlock();
 	return 0;
 }
@@ -148,39 +150,66 @@ static void nym_relay_link(struct nym_dgram_sock *dsk, struct sock *to)
 	spin_unlock_irqrestore(&room->lock, flags);
 }
 
-/* Has the pollers of @sk woken when there is room at @to; NULL for not at all. */
-static void nym_dgram_set_relay(struct sock *sk, struct sock *to)
+/*
+ * Has the pollers of @sk woken when there is room at @to, or not at all if that
+ * is NULL; if it is still connected to @ep, that is. Else somebody else has seen
+ * to it.
+ */
+static bool nym_dgram_set_relay(struct sock *sk, struct nym_endpoint *ep,
+				struct sock *to)
 {
 	struct nym_dgram_sock *dsk = nym_dgram_sk(sk);
-	struct sock *old;
+	struct sock *old = to;
+	bool is;
 
 	if (to)
 		sock_hold(to);
 	spin_lock(&dsk->lock);
-	old = dsk->relay_to;
-	if (old && old != to)
-		nym_relay_unlink(dsk, old);
-	if (to)
-		nym_relay_link(dsk, to);
-	dsk->relay_to = to;
+	is = nym_endpoint_same(dsk->dest, ep);
+	if (is) {
+		old = dsk->relay_to;
+		if (old && old != to)
+			nym_relay_unlink(dsk, old);
+		if (to)
+			nym_relay_link(dsk, to);
+		dsk->relay_to = to;
+	}
 	spin_unlock(&dsk->lock);
 	if (old)
 		sock_put(old);
+	return is;
 }
 
 /*
- * Is there no room at @to for what @sk wants to send? If so, its pollers will be
- * woken when there is.
+ * Is there no room at @to, which is at @ep, for what @sk wants to send? If so,
+ * and if it is connected to that, its pollers will be woken when there is.
  */
-static bool nym_dgram_stall(struct sock *sk, struct sock *to, u32 cost)
+static bool nym_dgram_stall(struct sock *sk, struct nym_endpoint *ep,
+			    struct sock *to, u32 cost)
 {
 	if (nym_dgram_check_room(to, sk, cost) != -EAGAIN)
 		return false;
 	sk_set_bit(SOCKWQ_ASYNC_NOSPACE, sk);
-	nym_dgram_set_relay(sk, to);
+	if (!nym_dgram_set_relay(sk, ep, to))
+		return true;
 	/* Pairs with wq_has_sleeper() in nym_dgram_made_room(). */
 	smp_mb();
 	return nym_dgram_check_room(to, sk, cost) == -EAGAIN;
+}
+
+/* Is the socket connected to this name? If so, notes what did not fit there. */
+static bool nym_dgram_is_dest(struct sock *sk, const struct nym_endpoint *ep,
+			      u32 want)
+{
+	struct nym_dgram_sock *dsk = nym_dgram_sk(sk);
+	bool is;
+
+	spin_lock(&dsk->lock);
+	is = nym_endpoint_same(dsk->dest, ep);
+	if (is && want)
+		WRITE_ONCE(dsk->want, want);
+	spin_unlock(&dsk->lock);
+	return is;
 }
 
 /*
@@ -190,18 +219,22 @@ static bool nym_dgram_stall(struct sock *sk, struct sock *to, u32 cost)
 static bool nym_dgram_refuse(struct sock *sk, struct nym_endpoint *ep,
 			     struct sock *to, u32 cost)
 {
-	struct nym_dgram_sock *dsk = nym_dgram_sk(sk);
-	bool peer;
-
-	spin_lock(&dsk->lock);
-	peer = nym_endpoint_same(dsk->dest, ep);
-	if (peer)
-		WRITE_ONCE(dsk->want, cost);
-	spin_unlock(&dsk->lock);
-	return !peer || nym_dgram_stall(sk, to, cost);
+	return !nym_dgram_is_dest(sk, ep, cost) ||
+	       nym_dgram_stall(sk, ep, to, cost);
 }
 
-/* Sleeps until there may be room at @to. */
+/* Wakes a sender, after datagrams have left the queue. */
+static void nym_dgram_made_room(struct nym_dgram_sock *dsk)
+{
+	if (wq_has_sleeper(&dsk->room))
+		wake_up_interruptible_poll(&dsk->room, NYM_POLLOUT);
+}
+
+/*
+ * Sleeps until there may be room at @to. Senders are woken one by one: whoever
+ * goes away wakes the next, and so does whoever finds no room after all, once
+ * each time that room was made.
+ */
 static long nym_dgram_wait_room(struct sock *sk, struct sock *to,
 				struct nym_dgram *d, long timeo)
 {
@@ -210,7 +243,7 @@ static long nym_dgram_wait_room(struct sock *sk, struct sock *to,
 	DEFINE_WAIT(own);
 
 	add_wait_queue(sk_sleep(sk), &own);
-	prepare_to_wait(&dsk->room, &room, TASK_INTERRUPTIBLE);
+	prepare_to_wait_exclusive(&dsk->room, &room, TASK_INTERRUPTIBLE);
 	if (nym_dgram_check_room(to, sk, d->cost) == -EAGAIN &&
 	    !signal_pending(current) && !READ_ONCE(sk->sk_err) &&
 	    !(READ_ONCE(sk->sk_shutdown) & SEND_SHUTDOWN))
@@ -230,42 +263,67 @@ static int nym_dgram_may_send(struct sock *sk)
 	return READ_ONCE(sk->sk_shutdown) & SEND_SHUTDOWN ? -EPIPE : 0;
 }
 
-/* Sends to one socket: 0, -ENOENT if it has gone, or an error. */
-static int nym_dgram_deliver_to(struct sock *sk, struct nym_endpoint *ep,
-				struct sock *to, struct nym_dgram *d, long *timeo)
+/* What has happened while a sender waited? @on: for where it is connected. */
+static int nym_dgram_waited(struct sock *sk, struct nym_endpoint *ep, bool on,
+			    long timeo)
 {
-	int err;
-
-	for (;;) {
-		err = nym_dgram_enqueue(to, d);
-		if (err != -EAGAIN)
-			return err;
-		if (!*timeo) {
-			if (nym_dgram_refuse(sk, ep, to, d->cost))
-				return -EAGAIN;
-			continue;
-		}
-		*timeo = nym_dgram_wait_room(sk, to, d, *timeo);
-		if (signal_pending(current))
-			return sock_intr_errno(*timeo);
-		err = nym_dgram_may_send(sk);
-		if (err)
-			return err;
-	}
+	if (signal_pending(current))
+		return sock_intr_errno(timeo);
+	if (on && !nym_dgram_is_dest(sk, ep, 0))
+		return -ENOENT;
+	return nym_dgram_may_send(sk);
 }
 
+/* Sends to one socket, and waits for room if need be. */
+static int nym_dgram_deliver_to(struct sock *sk, struct nym_endpoint *ep,
+				struct sock *to, struct nym_dgram *d, bool on,
+				long *timeo)
+{
+	struct nym_dgram_sock *dsk = nym_dgram_sk(to);
+	u32 round = READ_ONCE(dsk->round), now;
+	bool waited = false;
+	int err;
+
+	while ((err = nym_dgram_enqueue(to, d)) == -EAGAIN) {
+		if (!*timeo) {
+			if (nym_dgram_refuse(sk, ep, to, d->cost))
+				break;
+			continue;
+		}
+		now = READ_ONCE(dsk->round);
+		if (waited && now != round)
+			nym_dgram_made_room(dsk);
+		round = now;
+		*timeo = nym_dgram_wait_room(sk, to, d, *timeo);
+		waited = true;
+		err = nym_dgram_waited(sk, ep, on, *timeo);
+		if (err)
+			break;
+	}
+	if (waited)
+		nym_dgram_made_room(dsk);
+	return err;
+}
+
+/*
+ * Sends to one name, @on if the socket is connected there: 0, an error, or
+ * -ENOENT if its socket has gone or the sender is connected elsewhere by now.
+ */
 static int nym_dgram_deliver(struct sock *sk, struct nym_endpoint *ep,
-			     struct nym_dgram *d, long *timeo)
+			     struct nym_dgram *d, bool on, long *timeo)
 {
 	struct nym_dgram_sock *dsk = nym_dgram_sk(sk);
 	struct sock *to = nym_endpoint_sock(ep);
+	u32 cost = d->cost;
 	int err;
 
 	if (!to)
 		return -ENOENT;
-	err = nym_dgram_deliver_to(sk, ep, to, d, timeo);
+	err = nym_dgram_deliver_to(sk, ep, to, d, on, timeo);
 	sock_put(to);
-	if (!err && READ_ONCE(dsk->want))
+	/* What did not fit fits now, or so it seems. */
+	if (!err && READ_ONCE(dsk->want) && cost >= READ_ONCE(dsk->want) &&
+	    nym_dgram_is_dest(sk, ep, 0))
 		WRITE_ONCE(dsk->want, 0);
 	return err;
 }
@@ -281,7 +339,7 @@ static int nym_dgram_send_to(struct sock *sk, const struct nym_name *name,
 		ep = nym_dgram_find(sk, name);
 		if (IS_ERR(ep))
 			return PTR_ERR(ep);
-		err = nym_dgram_deliver(sk, ep, d, &timeo);
+		err = nym_dgram_deliver(sk, ep, d, false, &timeo);
 		nym_endpoint_put(ep);
 	} while (err == -ENOENT);
 	return err;
@@ -290,20 +348,18 @@ static int nym_dgram_send_to(struct sock *sk, const struct nym_name *name,
 /* To where the socket is connected. */
 static int nym_dgram_send_on(struct sock *sk, struct nym_dgram *d, long timeo)
 {
-	struct nym_endpoint *ep = nym_dgram_dest(sk);
+	struct nym_endpoint *ep;
 	int err;
 
-	if (!ep)
-		return -ENOTCONN;
-	while ((err = nym_dgram_deliver(sk, ep, d, &timeo)) == -ENOENT) {
-		struct nym_endpoint *now = nym_dgram_follow(sk, ep);
-
+	do {
+		ep = nym_dgram_dest(sk);
+		if (!ep)
+			return -ENOTCONN;
+		err = nym_dgram_deliver(sk, ep, d, true, &timeo);
+		if (err == -ENOENT && nym_dgram_is_dest(sk, ep, 0))
+			err = nym_dgram_follow(sk, ep) ?: -ENOENT;
 		nym_endpoint_put(ep);
-		if (IS_ERR(now))
-			return PTR_ERR(now);
-		ep = now;
-	}
-	nym_endpoint_put(ep);
+	} while (err == -ENOENT);
 	return err;
 }
 
@@ -404,13 +460,6 @@ int nym_dgram_sendmsg(struct socket *sock, struct msghdr *msg, size_t len)
 	return err ? err : len;
 }
 
-/* Tells senders, after datagrams have left the queue. */
-static void nym_dgram_made_room(struct nym_dgram_sock *dsk)
-{
-	if (wq_has_sleeper(&dsk->room))
-		wake_up_interruptible_poll(&dsk->room, NYM_POLLOUT);
-}
-
 static void nym_dgram_stamp(struct sock *sk, struct msghdr *msg, ktime_t stamp)
 {
 	bool new = sock_flag(sk, SOCK_TSTAMP_NEW);
@@ -455,8 +504,10 @@ static int nym_dgram_copy(struct sock *sk, struct nym_dgram *d,
 						 &nym_sock_endpoint(d->from)->name);
 	nym_dgram_stamp(sk, msg, d->stamp);
 	nym_control_copy(control, &d->control);
-	if (!(flags & MSG_PEEK) && nym_dgram_remove(nym_dgram_sk(sk), d))
+	if (!(flags & MSG_PEEK) && nym_dgram_remove(nym_dgram_sk(sk), d)) {
 		nym_control_take_files(control, &d->control);
+		nym_dgram_made_room(nym_dgram_sk(sk));
+	}
 	return flags & MSG_TRUNC ? d->len : n;
 }
 
@@ -481,10 +532,8 @@ static int nym_dgram_read(struct socket *sock, struct msghdr *msg, size_t len,
 		return ret ? ret : -EAGAIN;
 
 	nym_dgram_put(d);
-	if (ret >= 0) {
-		nym_dgram_made_room(dsk);
+	if (ret >= 0)
 		nym_control_deliver(sock, msg, &control);
-	}
 	return ret;
 }
 
@@ -537,38 +586,31 @@ int nym_dgram_recvmsg(struct socket *sock, struct msghdr *msg, size_t len,
 {
 	long timeo = sock_rcvtimeo(sock->sk, flags & MSG_DONTWAIT);
 	struct sock *sk = sock->sk;
-	bool stays;
+	bool waits = timeo;
 	int ret;
 
 	if (flags & MSG_OOB)
 		return -EOPNOTSUPP;
-	stays = timeo && flags & MSG_PEEK;
 	ret = nym_dgram_receive(sock, msg, len, flags, &timeo);
 	/* Whoever was woken and has not taken the datagram wakes the next. */
-	if ((stays || (ret < 0 && ret != -EAGAIN)) &&
+	if (waits && (ret < 0 || flags & MSG_PEEK) &&
 	    READ_ONCE(nym_dgram_sk(sk)->used))
 		sk->sk_data_ready(sk);
 	return ret;
 }
 
-/* What the old peer had sent is not for the new one to answer for. */
-static void nym_dgram_forget(struct sock *sk, struct nym_endpoint *old)
+/* Who was connected to us has lost messages, as with AF_UNIX. */
+static void nym_dgram_tell_lost(struct sock *sk, struct nym_endpoint *old)
 {
 	struct sock *peer = nym_endpoint_sock(old);
-	struct nym_endpoint *dest = NULL;
 
-	if (nym_dgram_flush(nym_dgram_sk(sk), false) && peer)
-		dest = nym_dgram_dest(peer);
-	nym_dgram_made_room(nym_dgram_sk(sk));
-
-	/* Who was connected to us has lost messages, as with AF_UNIX. */
-	if (dest && nym_endpoint_same(dest, nym_sock_endpoint(sk))) {
+	if (!peer)
+		return;
+	if (nym_dgram_is_dest(peer, nym_sock_endpoint(sk), 0)) {
 		WRITE_ONCE(peer->sk_err, ECONNRESET);
 		sk_error_report(peer);
 	}
-	nym_endpoint_put(dest);
-	if (peer)
-		sock_put(peer);
+	sock_put(peer);
 }
 
 static int nym_dgram_may_connect(struct sock *sk, struct nym_endpoint *ep)
@@ -596,8 +638,6 @@ static struct nym_endpoint *nym_dgram_connect_find(struct sock *sk,
 		if (IS_ERR(ep))
 			return ep;
 		err = nym_dgram_may_connect(sk, ep);
-		if (!err && !nym_sock_endpoint(sk))
-			err = nym_bind_chosen(sk);
 		if (!err)
 			return ep;
 		nym_endpoint_put(ep);
@@ -608,17 +648,36 @@ static struct nym_endpoint *nym_dgram_connect_find(struct sock *sk,
 /* The socket is locked. @ep is where it is connected to from now on, or NULL. */
 static void nym_dgram_connect_to(struct sock *sk, struct nym_endpoint *ep)
 {
-	struct nym_endpoint *old = nym_dgram_set_dest(sk, ep);
+	struct nym_endpoint *old;
+	LIST_HEAD(dropped);
 
+	old = nym_dgram_set_dest(sk, ep, &dropped);
 	WRITE_ONCE(sk->sk_state, ep ? TCP_ESTABLISHED : TCP_CLOSE);
 	sk->sk_socket->state = ep ? SS_CONNECTED : SS_UNCONNECTED;
-	nym_dgram_set_relay(sk, NULL);
-	if (old && !nym_endpoint_same(old, ep))
-		nym_dgram_forget(sk, old);
+	nym_dgram_set_relay(sk, ep, NULL);
+	if (!list_empty(&dropped))
+		nym_dgram_tell_lost(sk, old);
+	nym_dgram_put_list(&dropped);
 	nym_endpoint_put(old);
 	/* Others may send to it now, and it may send to others. */
-	nym_dgram_made_room(nym_dgram_sk(sk));
+	wake_up_interruptible_all(&nym_dgram_sk(sk)->room);
 	sk->sk_state_change(sk);
+}
+
+/*
+ * Gives a socket that connects a name, if it has none: after it is connected, so
+ * that nobody else can send to it in between.
+ */
+static int nym_dgram_connect_bind(struct sock *sk)
+{
+	int err;
+
+	if (nym_sock_endpoint(sk))
+		return 0;
+	err = nym_bind_chosen(sk);
+	if (err)
+		nym_dgram_connect_to(sk, NULL);
+	return err;
 }
 
 /**
@@ -652,10 +711,13 @@ int nym_dgram_connect(struct socket *sock, struct nym_sockaddr *addr, int len,
 	lock_sock(sk);
 	if (sa->sa_family != AF_UNSPEC)
 		ep = nym_dgram_connect_find(sk, &name);
-	if (IS_ERR(ep))
+	if (IS_ERR(ep)) {
 		err = PTR_ERR(ep);
-	else
+	} else {
 		nym_dgram_connect_to(sk, ep);
+		if (ep)
+			err = nym_dgram_connect_bind(sk);
+	}
 	release_sock(sk);
 	return err;
 }
@@ -663,8 +725,15 @@ int nym_dgram_connect(struct socket *sock, struct nym_sockaddr *addr, int len,
 static void nym_dgram_pair_end(struct socket *sock, struct socket *other)
 {
 	struct nym_endpoint *ep = nym_sock_endpoint(other->sk);
+	struct nym_dgram_sock *dsk = nym_dgram_sk(sock->sk);
+	LIST_HEAD(dropped);
 
-	nym_dgram_set_dest(sock->sk, nym_endpoint_get(ep));
+	spin_lock(&dsk->lock);
+	dsk->dest = nym_endpoint_get(ep);
+	/* It has had a name for a moment, to which anybody may have sent. */
+	nym_dgram_flush(dsk, &dropped);
+	spin_unlock(&dsk->lock);
+	nym_dgram_put_list(&dropped);
 	nym_set_peer_current(sock->sk);
 	WRITE_ONCE(sock->sk->sk_state, TCP_ESTABLISHED);
 	sock->state = SS_CONNECTED;
@@ -767,11 +836,11 @@ static bool nym_dgram_writable(struct sock *sk)
 	to = nym_endpoint_sock(ep);
 	if (to) {
 		want = READ_ONCE(nym_dgram_sk(sk)->want) ?: nym_dgram_cost(0);
-		room = !nym_dgram_stall(sk, to, want);
+		room = !nym_dgram_stall(sk, ep, to, want);
 		sock_put(to);
 	} else {
 		/* A send will find the name's next owner, or nobody. */
-		nym_dgram_set_relay(sk, NULL);
+		nym_dgram_set_relay(sk, ep, NULL);
 	}
 	nym_endpoint_put(ep);
 	return room;
@@ -846,10 +915,18 @@ void nym_dgram_shut(struct sock *sk)
 void nym_dgram_close(struct sock *sk)
 {
 	struct nym_dgram_sock *dsk = nym_dgram_sk(sk);
+	struct nym_endpoint *dest;
+	LIST_HEAD(dropped);
 
-	nym_dgram_set_relay(sk, NULL);
-	nym_endpoint_put(nym_dgram_set_dest(sk, NULL));
-	nym_dgram_flush(dsk, true);
+	spin_lock(&dsk->lock);
+	dsk->closed = true;
+	dest = dsk->dest;
+	dsk->dest = NULL;
+	nym_dgram_flush(dsk, &dropped);
+	spin_unlock(&dsk->lock);
+	nym_dgram_set_relay(sk, NULL, NULL);
+	nym_endpoint_put(dest);
+	nym_dgram_put_list(&dropped);
 	/* Who waits for room finds that there is nobody. */
 	wake_up_interruptible_all(&dsk->room);
 }

@@ -56,6 +56,7 @@ struct nym_dgram {
  * @queue: datagrams to be received
  * @senders: the oldest datagram of each sender, by the sender's address
  * @used: the cost of all; also read without the lock
+ * @round: how often room has been made; also read without the lock, as a hint
  * @want: the cost of a datagram that did not fit at @dest, or 0; also written
  *	and read without the lock, as a hint
  * @dest: where it is connected to, or NULL; a reference; also under lock_sock
@@ -71,6 +72,7 @@ struct nym_dgram_sock {
 	struct list_head queue;
 	struct rb_root senders;
 	u32 used;
+	u32 round;
 	u32 want;
 	struct nym_endpoint *dest;
 	struct sock *relay_to;
@@ -100,7 +102,8 @@ void nym_dgram_put(struct nym_dgram *d);
 int nym_dgram_enqueue(struct sock *to, struct nym_dgram *d);
 struct nym_dgram *nym_dgram_first(struct nym_dgram_sock *dsk);
 bool nym_dgram_remove(struct nym_dgram_sock *dsk, struct nym_dgram *d);
-bool nym_dgram_flush(struct nym_dgram_sock *dsk, bool close);
+void nym_dgram_flush(struct nym_dgram_sock *dsk, struct list_head *list);
+void nym_dgram_put_list(struct list_head *list);
 int nym_dgram_check(struct sock *to, const struct nym_endpoint *from);
 int nym_dgram_check_room(struct sock *to, struct sock *from, u32 cost);
 bool nym_fair_room(u32 limit, u32 used, u32 held, u32 cost);

@@ -15,6 +15,7 @@
  * sender's socket, and so its name, as long as the datagram.
  */
 #include <linux/gfp.h>
+#include <linux/kmemleak.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
@@ -49,7 +50,17 @@ static struct nym_dgram *nym_dgram_memory(u32 cost)
 	if (cost <= NYM_DGRAM_SLAB_MAX)
 		return kmalloc(cost, gfp);
 	d = alloc_pages_exact(cost, gfp | __GFP_NORETRY);
-	return d ? d : __vmalloc(cost, gfp);
+	if (!d)
+		return __vmalloc(cost, gfp);
+	/* It does not look into pages by itself, and so would miss what d has. */
+	kmemleak_alloc(d, cost, 1, gfp);
+	return d;
+}
+
+static void nym_dgram_pages_free(struct nym_dgram *d)
+{
+	kmemleak_free(d);
+	free_pages_exact(d, d->cost);
 }
 
 static void nym_dgram_memory_free(struct nym_dgram *d)
@@ -59,7 +70,7 @@ static void nym_dgram_memory_free(struct nym_dgram *d)
 	else if (is_vmalloc_addr(d))
 		vfree(d);
 	else
-		free_pages_exact(d, d->cost);
+		nym_dgram_pages_free(d);
 }
 
 /**
@@ -337,6 +348,7 @@ bool nym_dgram_remove(struct nym_dgram_sock *dsk, struct nym_dgram *d)
 	if (first) {
 		list_del(&d->list);
 		nym_dgram_uncharge(dsk, d);
+		dsk->round++;
 	}
 	spin_unlock(&dsk->lock);
 	if (first)
@@ -345,33 +357,35 @@ bool nym_dgram_remove(struct nym_dgram_sock *dsk, struct nym_dgram *d)
 }
 
 /**
- * nym_dgram_flush() - throw all datagrams away
- * @dsk: the socket
- * @close: take no more
+ * nym_dgram_flush() - take all datagrams out of a queue
+ * @dsk: the socket; its lock is held
+ * @list: gets them, for nym_dgram_put_list()
  *
  * The caller wakes who waits for room.
  *
- * Context: sleeps
- * Return: true if there were any
+ * Context: any but interrupts
  */
-bool nym_dgram_flush(struct nym_dgram_sock *dsk, bool close)
+void nym_dgram_flush(struct nym_dgram_sock *dsk, struct list_head *list)
+{
+	lockdep_assert_held(&dsk->lock);
+	list_splice_init(&dsk->queue, list);
+	dsk->senders = RB_ROOT;
+	dsk->round++;
+	WRITE_ONCE(dsk->used, 0);
+}
+
+/**
+ * nym_dgram_put_list() - drop the queue's references
+ * @list: datagrams out of a queue
+ *
+ * Context: sleeps
+ */
+void nym_dgram_put_list(struct list_head *list)
 {
 	struct nym_dgram *d, *next;
-	LIST_HEAD(list);
-	bool any;
 
-	spin_lock(&dsk->lock);
-	list_splice_init(&dsk->queue, &list);
-	dsk->senders = RB_ROOT;
-	WRITE_ONCE(dsk->used, 0);
-	if (close)
-		dsk->closed = true;
-	spin_unlock(&dsk->lock);
-
-	any = !list_empty(&list);
-	list_for_each_entry_safe(d, next, &list, list) {
+	list_for_each_entry_safe(d, next, list, list) {
 		nym_dgram_put(d);
 		cond_resched();
 	}
-	return any;
 }
