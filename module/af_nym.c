@@ -332,7 +332,6 @@ static int __net_init nym_net_init(struct net *net)
 
 	for (i = 0; i < NYM_SOCK_BUCKETS; i++)
 		spin_lock_init(&nn->sockets[i].lock);
-	spin_lock_init(&nn->users_lock);
 	err = nym_registry_net_init(nn);
 	if (err)
 		return err;

@@ -20,7 +20,7 @@
  *   marks->lock     what goes along with a ring's bytes; spins (ancillary.h)
  *   dsk->lock       a datagram socket's queue; spins, two never nest (dgram.h)
  *   nym_files_lock  which sockets are in flight and where (files.c); innermost
- *   users_lock      the users of a namespace (user.c); innermost
+ *   nym_users_lock  the users (user.c); innermost
  *   sk_peer_lock    a socket's peer credentials; innermost, spins
  *   bucket lock     a chain of the list of all sockets; innermost, spins
  *
@@ -35,7 +35,7 @@
  *             held by the backlog until accept(). Freed after a grace period,
  *             because poll() looks at a call without a lock.
  *   user      counted: one reference for each of its descriptors' messages in
- *             flight. Its namespace has it in a table as long as that.
+ *             flight. It is in a table as long as that.
  */
 #ifndef _AF_NYM_H
 #define _AF_NYM_H
@@ -207,21 +207,17 @@ struct nym_bucket {
 	struct hlist_head head;
 };
 
-#define NYM_USER_BUCKETS	64
-
 /**
- * struct nym_user - what a user makes the kernel hold in a namespace
- * @node: in the namespace's table
+ * struct nym_user - what a user makes the kernel hold
+ * @node: in the table of users
  * @ref: see the top of this file
  * @uid: the user
- * @nn: the namespace
  * @files: descriptors in flight
  */
 struct nym_user {
 	struct hlist_node node;
 	refcount_t ref;
 	kuid_t uid;
-	struct nym_net *nn;
 	atomic_t files;
 };
 
@@ -230,15 +226,11 @@ struct nym_user {
  * @names: the endpoints by name
  * @last_id: the last number the kernel chose for a name
  * @sockets: all sockets, for /proc/net/nym
- * @users_lock: protects @users
- * @users: those of whom something is counted
  */
 struct nym_net {
 	struct rhashtable names;
 	atomic64_t last_id;
 	struct nym_bucket sockets[NYM_SOCK_BUCKETS];
-	spinlock_t users_lock;	/* of @users */
-	struct hlist_head users[NYM_USER_BUCKETS];
 };
 
 extern unsigned int nym_family;
@@ -357,7 +349,7 @@ int nym_await_bytes(struct sock *sk, struct nym_ring *in, unsigned int over,
 __poll_t nym_poll(struct file *file, struct socket *sock, poll_table *wait);
 
 /* user.c */
-struct nym_user *nym_user_get(struct net *net, kuid_t uid);
+struct nym_user *nym_user_get(kuid_t uid);
 void nym_user_put(struct nym_user *user);
 
 /* sockopt.c */

@@ -76,6 +76,7 @@ struct nym_mark {
  * @lock: protects the following; taken inside an endpoint's lock
  * @list: marks, in the order of their positions. The writer adds at the end
  *	before it publishes the bytes, the reader removes from the front.
+ * @sockets: there are, or have been, nym sockets among the descriptors
  * @carrier: whose queue this is: the socket that reads, the listener before
  *	there is one, NULL when it has let go
  */
@@ -83,6 +84,7 @@ struct nym_marks {
 	spinlock_t lock;	/* see above */
 	struct list_head list;
 	struct sock *carrier;
+	bool sockets;
 };
 
 /**
@@ -114,7 +116,7 @@ void nym_control_deliver(struct socket *sock, struct msghdr *msg,
 			 struct nym_control *control);
 
 /* files.c */
-struct nym_files *nym_files_alloc(struct sock *sk, unsigned int n);
+struct nym_files *nym_files_alloc(unsigned int n);
 int nym_files_add(struct nym_files *files, const struct cmsghdr *cmsg);
 int nym_files_check(const struct nym_files *files, const struct sock *to);
 int nym_files_queue(struct nym_files *files, struct sock *to);
@@ -129,7 +131,7 @@ int nym_marks_check(struct nym_marks *marks, const struct nym_control *control);
 int nym_marks_add(struct nym_marks *marks, struct nym_ring *ring, u32 end,
 		  struct nym_control *control);
 void nym_marks_trim(struct nym_marks *marks, struct nym_ring *ring, u32 pos);
-void nym_marks_drain(struct nym_marks *marks);
+void nym_marks_drain(struct nym_marks *marks, struct nym_ring *ring);
 size_t nym_marks_fetch(struct nym_marks *marks, struct nym_ring_cursor *cur,
 		       struct msghdr *msg, size_t len,
 		       struct nym_receipt *receipt);

@@ -225,7 +225,7 @@ void nym_conn_close(struct nym_conn *conn, int side, bool reset)
 		nym_conn_reset(conn, !side);
 
 	nym_conn_shutdown(conn, side, SHUTDOWN_MASK);
-	nym_marks_drain(&conn->marks[!side]);
+	nym_marks_drain(&conn->marks[!side], in);
 	nym_ring_drain(in);
 	nym_conn_put(conn);
 }

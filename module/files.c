@@ -60,14 +60,13 @@ static bool nym_files_may_exceed(void)
 
 /**
  * nym_files_alloc() - room for descriptors, charged to the current user
- * @sk: the sending socket
  * @n: how many there will be
  *
  * Context: sleeps
  * Return: the empty files; -ENOMEM; -ETOOMANYREFS if the user would have more
  * under way than one of its processes may have open
  */
-struct nym_files *nym_files_alloc(struct sock *sk, unsigned int n)
+struct nym_files *nym_files_alloc(unsigned int n)
 {
 	struct nym_files *files;
 	int err = -ENOMEM;
@@ -80,7 +79,7 @@ struct nym_files *nym_files_alloc(struct sock *sk, unsigned int n)
 	if (!files->list)
 		goto out;
 	files->list->max = n;
-	files->user = nym_user_get(sock_net(sk), current_uid());
+	files->user = nym_user_get(current_uid());
 	if (!files->user)
 		goto out;
 	if (atomic_add_return(n, &files->user->files) > rlimit(RLIMIT_NOFILE) &&

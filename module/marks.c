@@ -47,8 +47,11 @@ void nym_marks_carry(struct nym_marks *marks, struct sock *carrier)
 	struct nym_mark *mark;
 
 	spin_lock(&marks->lock);
-	list_for_each_entry(mark, &marks->list, list)
-		nym_files_move(mark->control.files, carrier);
+	/* There may be many, and mostly none has a socket. */
+	if (marks->sockets) {
+		list_for_each_entry(mark, &marks->list, list)
+			nym_files_move(mark->control.files, carrier);
+	}
 	marks->carrier = carrier;
 	spin_unlock(&marks->lock);
 }
@@ -113,6 +116,8 @@ static int nym_mark_insert(struct nym_marks *marks, struct nym_mark *mark,
 	if (err)
 		return err;
 	mark->sealed = control->files;
+	if (control->files && control->files->nsocks)
+		marks->sockets = true;
 	nym_control_copy(&mark->control, control);
 	nym_control_take_files(&mark->control, control);
 	list_add_tail(&mark->list, &marks->list);
@@ -179,10 +184,14 @@ void nym_marks_trim(struct nym_marks *marks, struct nym_ring *ring, u32 pos)
 	while (!list_empty(&marks->list)) {
 		spin_lock(&marks->lock);
 		mark = list_first_entry(&marks->list, struct nym_mark, list);
-		if ((s32)(mark->end - pos) > 0)
+		if ((s32)(mark->end - pos) > 0) {
+			/* It may cover more bytes than positions can tell apart. */
+			if ((s32)(mark->pos - pos) < 0)
+				mark->pos = pos;
 			mark = NULL;
-		else
+		} else {
 			list_del(&mark->list);
+		}
 		spin_unlock(&marks->lock);
 		if (!mark)
 			break;
@@ -193,11 +202,12 @@ void nym_marks_trim(struct nym_marks *marks, struct nym_ring *ring, u32 pos)
 
 /**
  * nym_marks_drain() - nobody will read these bytes any more
- * @marks: the marks; none will be added
+ * @marks: the ring's marks; none will be added
+ * @ring: the ring
  *
  * Context: sleeps
  */
-void nym_marks_drain(struct nym_marks *marks)
+void nym_marks_drain(struct nym_marks *marks, struct nym_ring *ring)
 {
 	struct nym_mark *mark, *next;
 	LIST_HEAD(list);
@@ -207,6 +217,7 @@ void nym_marks_drain(struct nym_marks *marks)
 	list_splice_init(&marks->list, &list);
 	spin_unlock(&marks->lock);
 	list_for_each_entry_safe(mark, next, &list, list) {
+		atomic_sub(sizeof(*mark), &ring->extra);
 		nym_mark_free(mark);
 		cond_resched();
 	}
@@ -214,14 +225,18 @@ void nym_marks_drain(struct nym_marks *marks)
 
 /*
  * The mark of the bytes at @pos, or NULL; @stop is set to where that changes.
- * A mark is removed by readers alone, so it stays.
+ * @at is where to begin to look, NULL at first, and is moved on: there may be
+ * many. A mark is removed by readers alone, so it stays.
  */
-static struct nym_mark *nym_marks_at(struct nym_marks *marks, u32 pos, u32 *stop)
+static struct nym_mark *nym_marks_at(struct nym_marks *marks,
+				     struct nym_mark **at, u32 pos, u32 *stop)
 {
 	struct nym_mark *mark, *found = NULL;
 
 	spin_lock(&marks->lock);
-	list_for_each_entry(mark, &marks->list, list) {
+	mark = *at ?: list_first_entry(&marks->list, struct nym_mark, list);
+	list_for_each_entry_from(mark, &marks->list, list) {
+		*at = mark;
 		if ((s32)(mark->end - pos) <= 0)
 			continue;
 		if ((s32)(mark->pos - pos) <= 0)
@@ -262,12 +277,13 @@ static void nym_receipt_take(struct nym_receipt *receipt, struct nym_mark *mark)
 
 /* nym_marks_fetch() up to where the mark changes: the number of bytes. */
 static size_t nym_marks_fetch_span(struct nym_marks *marks,
+				   struct nym_mark **at,
 				   struct nym_ring_cursor *cur,
 				   struct msghdr *msg, size_t len,
 				   struct nym_receipt *receipt)
 {
 	u32 stop = cur->end;
-	struct nym_mark *mark = nym_marks_at(marks, cur->pos, &stop);
+	struct nym_mark *mark = nym_marks_at(marks, at, cur->pos, &stop);
 	size_t n = min_t(size_t, len, stop - cur->pos), done;
 
 	if (!nym_receipt_joins(receipt, mark)) {
@@ -297,6 +313,7 @@ size_t nym_marks_fetch(struct nym_marks *marks, struct nym_ring_cursor *cur,
 		       struct msghdr *msg, size_t len,
 		       struct nym_receipt *receipt)
 {
+	struct nym_mark *at = NULL;
 	size_t done = 0, n;
 
 	/* The writer adds a mark before the bytes that the cursor knows of. */
@@ -304,7 +321,7 @@ size_t nym_marks_fetch(struct nym_marks *marks, struct nym_ring_cursor *cur,
 		return nym_ring_fetch(cur, &msg->msg_iter, len);
 
 	while (done < len && cur->pos != cur->end && !receipt->over) {
-		n = nym_marks_fetch_span(marks, cur, msg, len - done, receipt);
+		n = nym_marks_fetch_span(marks, &at, cur, msg, len - done, receipt);
 		if (!n)
 			break;
 		done += n;
@@ -323,13 +340,15 @@ size_t nym_marks_fetch(struct nym_marks *marks, struct nym_ring_cursor *cur,
 void nym_marks_collect(struct nym_marks *marks, u32 pos,
 		       struct nym_receipt *receipt)
 {
+	struct nym_mark *mark, *at = NULL;
 	u32 stop = pos + 1;
-	struct nym_mark *mark;
 
 	if (likely(list_empty(&marks->list)))
 		return;
-	mark = nym_marks_at(marks, pos, &stop);
-	nym_receipt_joins(receipt, mark);
+	mark = nym_marks_at(marks, &at, pos, &stop);
+	if (!mark)
+		return;
+	nym_control_copy(&receipt->control, &mark->control);
 	nym_receipt_take(receipt, mark);
 }
 

@@ -168,6 +168,7 @@ static int nym_record_read(struct nym_conn *conn, int side, struct msghdr *msg,
 	if (nym_ring_fetch(&cur, &msg->msg_iter, n) < n)
 		return -EFAULT;
 
+	receipt->begun = true;
 	nym_marks_collect(marks, in->head, receipt);
 	msg->msg_flags |= rec.flags;
 	if (n < rec.len)
@@ -239,7 +240,8 @@ int nym_seqpacket_recvmsg(struct socket *sock, struct msghdr *msg, size_t len,
 	if (flags & MSG_OOB)
 		return -EOPNOTSUPP;
 	ret = nym_seqpacket_read(sock->sk, conn, msg, len, flags, &receipt);
-	if (ret >= 0)
+	/* Nobody has sent the end. */
+	if (ret >= 0 && receipt.begun)
 		nym_control_deliver(sock, msg, &receipt.control);
 	else
 		nym_control_release(&receipt.control);
