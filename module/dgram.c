@@ -838,9 +838,6 @@ static bool nym_dgram_writable(struct sock *sk)
 		want = READ_ONCE(nym_dgram_sk(sk)->want) ?: nym_dgram_cost(0);
 		room = !nym_dgram_stall(sk, ep, to, want);
 		sock_put(to);
-	} else {
-		/* A send will find the name's next owner, or nobody. */
-		nym_dgram_set_relay(sk, ep, NULL);
 	}
 	nym_endpoint_put(ep);
 	return room;

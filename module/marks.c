@@ -299,7 +299,7 @@ static size_t nym_marks_fetch_span(struct nym_marks *marks,
 /**
  * nym_marks_fetch() - nym_ring_fetch() with regard to marks
  * @marks: the ring's marks
- * @cur: moves behind the bytes that were copied
+ * @cur: not at the end; moves behind the bytes that were copied
  * @msg: where to
  * @len: how many at most
  * @receipt: gets what came with the bytes
@@ -320,12 +320,13 @@ size_t nym_marks_fetch(struct nym_marks *marks, struct nym_ring_cursor *cur,
 	if (likely(list_empty(&marks->list) && !receipt->by_sender))
 		return nym_ring_fetch(cur, &msg->msg_iter, len);
 
-	while (done < len && cur->pos != cur->end && !receipt->over) {
+	/* Even who asks for no bytes is told whose they are. */
+	do {
 		n = nym_marks_fetch_span(marks, &at, cur, msg, len - done, receipt);
 		if (!n)
 			break;
 		done += n;
-	}
+	} while (done < len && cur->pos != cur->end && !receipt->over);
 	return done;
 }
 
