@@ -14,6 +14,8 @@
 
 #include "nym_test.h"
 
+#include <ctype.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
 
@@ -34,14 +36,18 @@ enum op {
 	OP_UNCONNECT,	/* connect() to AF_UNSPEC */
 	OP_BAD_BIND,	/* a: enum bad_address */
 	OP_BAD_CONNECT,	/* a: enum bad_address */
+	OP_BAD_SENDTO,	/* a: enum bad_address */
 	OP_ACCEPT,	/* into a */
 	OP_SEND,	/* a: length, b: flags */
 	OP_SENDTO,	/* a: length, b: name */
 	OP_SEND_FAULT,	/* a: good bytes before the bad ones */
-	OP_SEND_CONTROL,	/* a: enum control */
+	OP_SEND_CONTROL,	/* text: the control; a: length, b: flags, c: name */
+	OP_SEND_CHILD,	/* from another process; a: length, b: its user */
+	OP_FLOOD,	/* empty messages with a descriptors, of a user that may have b */
 	OP_WRITEV,	/* a: how many vectors of b bytes */
 	OP_FILL,	/* a: length of each send, until one fails */
-	OP_RECV,	/* a: length, b: flags; into TO(slot) if that is set */
+	OP_RECV,	/* a: length, b: flags, c: room for control, or enum room */
+	OP_RECV_FD,	/* a byte and a descriptor, into a */
 	OP_RECV_FAULT,	/* a: good bytes before the bad ones */
 	OP_READV,	/* a: how many vectors of b bytes */
 	OP_DRAIN,	/* a: length of each recv, until one fails; b: more will come */
@@ -57,6 +63,7 @@ enum op {
 	OP_SET_LEVEL,	/* a: level, an integer option 1 of it */
 	OP_GET_LEVEL,
 	OP_PEERCRED,
+	OP_PASSRIGHTS,	/* a: whether; nym only */
 	OP_TIMEOUT,	/* a: SO_RCVTIMEO or SO_SNDTIMEO, b: milliseconds */
 	OP_SEEK,
 	OP_PREAD,
@@ -65,6 +72,7 @@ enum op {
 	OP_SPLICE_OUT,	/* a: length, socket to pipe and there to nowhere */
 	OP_SPLICE_IN,	/* a: length, through a pipe to the socket */
 	OP_FORGET,	/* a: path; removes the file of AF_UNIX */
+	OP_WOKEN,	/* whether the call that runs in the background is over */
 	OP_JOIN,	/* the result of the call that runs in the background */
 	OPS,
 };
@@ -74,12 +82,20 @@ enum bad_address {
 	BAD_LENGTH_NEGATIVE, BAD_POINTER, BAD_UNSPEC, BAD_ADDRESSES,
 };
 
-enum control {
-	CONTROL_EMPTY, CONTROL_SHORT, CONTROL_LONG, CONTROL_UNKNOWN,
-	CONTROL_OTHER_LEVEL, CONTROL_CREDENTIALS, CONTROL_CREDENTIALS_SHORT,
-	CONTROL_CREDENTIALS_NOBODY, CONTROL_RIGHTS, CONTROL_RIGHTS_BAD_FD,
-	CONTROL_RIGHTS_NONE, CONTROLS,
+/*
+ * Room for control messages: a number of bytes, ROOM_USUAL if it is not said,
+ * or one of these. ROOM_FDS(n): enough, but only n more descriptors may be open.
+ */
+enum room {
+	ROOM_NONE = -1,		/* no buffer */
+	ROOM_ZERO = -2,		/* a buffer of no bytes */
+	ROOM_BAD = -3,		/* a buffer that is not there */
+	ROOM_FEW = -100,
 };
+
+#define ROOM_USUAL	64
+#define ROOM_MAX	4096
+#define ROOM_FDS(_n)	(ROOM_FEW - (_n))
 
 #define PROTO_OWN	(-2)
 
@@ -100,6 +116,8 @@ struct step {
 	unsigned char bg;	/* in the background, to be joined */
 	long a;
 	long b;
+	long c;
+	const char *text;
 };
 
 /* Results */
@@ -112,6 +130,7 @@ enum field {
 	F_VALUE = 16,	/* another output of the call: an option, a length */
 	F_POLL = 32,	/* events */
 	F_SIGNAL = 64,	/* SIGPIPEs */
+	F_CONTROL = 128,	/* control messages */
 };
 
 struct result {
@@ -123,6 +142,7 @@ struct result {
 	long value;
 	int poll;
 	int signals;
+	char control[64];
 };
 
 /* Kinds of addresses, besides the letters */
@@ -135,7 +155,9 @@ struct world {
 	int family;
 	int type;
 	int tag;		/* in the names of this world */
+	int life;		/* likewise: sockets in a circle keep theirs for a while */
 	int fd[SLOTS];
+	bool named[SLOTS];	/* it has done what gives it a name on nym */
 	unsigned int sent;	/* makes every byte sent another one */
 	long filled;		/* bytes of OP_FILL that OP_DRAIN has not seen */
 	struct nym_bg bg;
@@ -173,12 +195,14 @@ static inline void contract_sigpipe(int sig)
 
 static inline void world_init(struct world *w, int family, int type, int tag)
 {
+	static int lives;
 	int i;
 
 	memset(w, 0, sizeof(*w));
 	w->family = family;
 	w->type = type;
 	w->tag = tag;
+	w->life = ++lives;
 	for (i = 0; i < SLOTS; i++)
 		w->fd[i] = -1;
 }
@@ -197,9 +221,9 @@ static inline socklen_t world_name(const struct world *w, int letter,
 		return getsockname(w->fd[letter], (struct sockaddr *)ss, &slen) ?
 			0 : slen;
 	}
-	len = snprintf(text, sizeof(text), "%scontract-%d-%d-%c",
+	len = snprintf(text, sizeof(text), "%scontract-%d-%d-%d-%c",
 		       w->family == AF_UNIX && IS_PATH(letter) ? "/tmp/" : "",
-		       getpid(), w->tag, letter);
+		       getpid(), w->tag, w->life, letter);
 	if (w->family == AF_NYM)
 		return nym_addr((struct sockaddr_nym *)ss, text);
 	sun->sun_family = AF_UNIX;
@@ -252,6 +276,23 @@ static inline void world_put(struct world *w, int s, int fd)
 	if (w->fd[s] >= 0)
 		close(w->fd[s]);
 	w->fd[s] = fd;
+	w->named[s] = false;
+}
+
+/* On nym, a socket gets descriptors only if it has asked for them. */
+static inline int world_pass_rights(const struct world *w, int fd, int on)
+{
+	if (w->family != AF_NYM || fd < 0)
+		return 0;
+	return setsockopt(fd, SOL_NYM, NYM_PASSRIGHTS, &on, sizeof(on));
+}
+
+/* A new socket that takes descriptors. */
+static inline void world_put_new(struct world *w, int s, int fd)
+{
+	world_put(w, s, fd);
+	if (fd >= 0 && world_pass_rights(w, fd, 1))
+		abort();
 }
 
 static inline void world_reset(struct world *w)
@@ -325,91 +366,442 @@ static inline long contract_send(struct world *w, const struct step *st,
 	return sendmsg(w->fd[st->s], &msg, flags);
 }
 
-static inline long contract_send_control(struct world *w, const struct step *st)
-{
-	union {
-		char buf[256];
-		struct cmsghdr align;
-	} u;
-	struct iovec iov = { .iov_base = contract_out, .iov_len = 10 };
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1,
-		.msg_control = u.buf, .msg_controllen = CMSG_LEN(4),
-	};
-	struct cmsghdr *cmsg = &u.align;
-	struct ucred *cred = (struct ucred *)CMSG_DATA(cmsg);
-	int fd = 0;
+/*
+ * Control messages to be sent, as text: one word for each.
+ *
+ *	Rfg	SCM_RIGHTS with the files f and g, see contract_file()
+ *	Rf*9	the last one, until there are 9
+ *	Cpug	SCM_CREDENTIALS: process, user and group; 'm' is mine, 'z' one that
+ *		is not there, '-' is -1, a digit that number
+ *	T77	another type
+ *	V42	another level
+ *	...:20	says that it is 20 bytes long
+ *	-4	the control ends 4 bytes before its end
+ *
+ * '!' in front: sent without any capability.
+ */
 
-	memset(&u, 0, sizeof(u));
+#define CONTRACT_FILES		"nrwtpeuxi"
+#define CONTRACT_NO_FILE	999
+
+/*
+ * Files that can be sent: /dev/null, the ends of a pipe, a file in memory, a
+ * path, an epoll set, a UDP socket, an AF_UNIX socket, an io_uring; 'b' and 'm'
+ * are bad descriptors, a digit is the socket in that slot.
+ */
+static inline int contract_file(const struct world *w, char c)
+{
+	static int files[128] = { ['b'] = CONTRACT_NO_FILE };
+	unsigned char params[128] = { };
+	int p[2];
+
+	if (c >= '0' && c < '0' + SLOTS)
+		return w->fd[c - '0'];
+	if (files[(int)c])
+		return files[(int)c];
+	switch (c) {
+	case 'n':
+		files['n'] = open("/dev/null", O_RDWR | O_CLOEXEC);
+		break;
+	case 'r':
+	case 'w':
+		if (pipe2(p, O_CLOEXEC))
+			abort();
+		files['r'] = p[0];
+		files['w'] = p[1];
+		break;
+	case 't':
+		files['t'] = memfd_create("contract", MFD_CLOEXEC);
+		break;
+	case 'p':
+		files['p'] = open("/", O_PATH | O_CLOEXEC);
+		break;
+	case 'e':
+		files['e'] = epoll_create1(EPOLL_CLOEXEC);
+		break;
+	case 'u':
+		files['u'] = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+		break;
+	case 'x':
+		files['x'] = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+		break;
+	case 'i':
+		files['i'] = syscall(SYS_io_uring_setup, 1, params);
+		break;
+	case 'm':
+		return -1;
+	default:
+		abort();
+	}
+	/* One that cannot be had (an io_uring) is as one that is not open. */
+	if (files[(int)c] < 0)
+		files[(int)c] = CONTRACT_NO_FILE;
+	return files[(int)c];
+}
+
+static inline bool contract_link(int fd, char *buf, size_t size)
+{
+	char path[32];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = readlink(path, buf, size - 1);
+	if (n < 0)
+		return false;
+	buf[n] = 0;
+	return true;
+}
+
+/* Which file a descriptor that has come is: its letter, or '?'. */
+static inline char contract_which(const struct world *w, int fd)
+{
+	char have[64], want[64];
+	const char *c;
+
+	if (!contract_link(fd, have, sizeof(have)))
+		return '!';
+	for (c = "01234567" CONTRACT_FILES; *c; c++) {
+		int file = contract_file(w, *c);
+
+		if (contract_link(file, want, sizeof(want)) &&
+		    !strcmp(have, want) &&
+		    (fcntl(fd, F_GETFL) & O_ACCMODE) == (fcntl(file, F_GETFL) & O_ACCMODE))
+			return *c;
+	}
+	return '?';
+}
+
+static inline const char *contract_rights_text(const struct world *w, const char *t,
+					       int *fds, int *n)
+{
+	for (*n = 0; isalnum(*t); t++)
+		fds[(*n)++] = contract_file(w, *t);
+	if (*t == '*') {
+		int want = strtol(t + 1, (char **)&t, 10);
+
+		for (; *n < want; (*n)++)
+			fds[*n] = fds[*n - 1];
+	}
+	return t;
+}
+
+static inline unsigned int contract_id(char c, unsigned int mine)
+{
+	switch (c) {
+	case 'm':
+		return mine;
+	case 'z':
+		return 0x7ffffff;
+	case '-':
+		return -1;
+	default:
+		return c - '0';
+	}
+}
+
+/* One word of the text; gives what is behind it. */
+static inline const char *contract_cmsg(const struct world *w, const char *t,
+					struct cmsghdr *cmsg, size_t *space)
+{
+	int *fds = (int *)CMSG_DATA(cmsg), n = 1;
+	struct ucred *cred = (struct ucred *)fds;
+
 	cmsg->cmsg_level = SOL_SOCKET;
 	cmsg->cmsg_type = SCM_RIGHTS;
-	cmsg->cmsg_len = CMSG_LEN(4);
-	cred->pid = getpid();
-	cred->uid = getuid();
-	cred->gid = getgid();
-	switch ((enum control)st->a) {
-	case CONTROL_EMPTY:
-		cmsg->cmsg_len = 0;
+	switch (*t++) {
+	case 'R':
+		t = contract_rights_text(w, t, fds, &n);
 		break;
-	case CONTROL_SHORT:
-		cmsg->cmsg_len = sizeof(*cmsg) - 1;
-		break;
-	case CONTROL_LONG:
-		cmsg->cmsg_len = CMSG_LEN(5);
-		break;
-	case CONTROL_UNKNOWN:
-		cmsg->cmsg_type = 77;
-		break;
-	case CONTROL_OTHER_LEVEL:
-		cmsg->cmsg_level = 4242;
-		break;
-	case CONTROL_CREDENTIALS_NOBODY:
-		cred->pid = 0x7ffffff;
-		/* fall through */
-	case CONTROL_CREDENTIALS:
+	case 'C':
 		cmsg->cmsg_type = SCM_CREDENTIALS;
-		cmsg->cmsg_len = CMSG_LEN(sizeof(*cred));
-		msg.msg_controllen = cmsg->cmsg_len;
+		cred->pid = contract_id(t[0], getpid());
+		cred->uid = contract_id(t[1], getuid());
+		cred->gid = contract_id(t[2], getgid());
+		n = 3;
+		t += 3;
 		break;
-	case CONTROL_CREDENTIALS_SHORT:
-		cmsg->cmsg_type = SCM_CREDENTIALS;
+	case 'T':
+		cmsg->cmsg_type = strtol(t, (char **)&t, 10);
 		break;
-	case CONTROL_RIGHTS_BAD_FD:
-		fd = 999;
-		/* fall through */
-	case CONTROL_RIGHTS:
-		memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
-		break;
-	case CONTROL_RIGHTS_NONE:
-		cmsg->cmsg_len = CMSG_LEN(0);
+	case 'V':
+		cmsg->cmsg_level = strtol(t, (char **)&t, 10);
 		break;
 	default:
 		abort();
 	}
-	world_pattern(w, 10);
-	return sendmsg(w->fd[st->s], &msg, 0);
+	cmsg->cmsg_len = CMSG_LEN(n * sizeof(int));
+	*space = CMSG_SPACE(n * sizeof(int));
+	if (*t == ':')
+		cmsg->cmsg_len = strtol(t + 1, (char **)&t, 10);
+	return t;
 }
 
-static inline void contract_recv(struct world *w, const struct step *st,
-				 void *buf, struct result *res)
+/* The control that a text means, in @buf; gives its length. */
+static inline size_t contract_control(const struct world *w, const char *t,
+				      char *buf, size_t size)
 {
+	size_t len = 0, space = 0;
+
+	memset(buf, 0, size);
+	t += *t == '!';
+	while (*t) {
+		if (*t == ' ') {
+			t++;
+		} else if (*t == '-') {
+			len -= strtol(t + 1, (char **)&t, 10);
+		} else {
+			t = contract_cmsg(w, t, (struct cmsghdr *)(buf + len), &space);
+			len += space;
+		}
+	}
+	return len;
+}
+
+static inline bool contract_has_rights(const struct step *st)
+{
+	return st->op == OP_FLOOD || (st->text && strchr(st->text, 'R'));
+}
+
+/* Takes the capabilities away, or gives them back. */
+static inline void contract_caps(struct __user_cap_data_struct *was, bool away)
+{
+	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct caps[2];
+
+	if (away && syscall(SYS_capget, &head, was))
+		abort();
+	memcpy(caps, was, sizeof(caps));
+	/* Those that are permitted stay, to have them back. */
+	caps[0].effective &= away ? 0 : ~0U;
+	caps[1].effective &= away ? 0 : ~0U;
+	if (syscall(SYS_capset, &head, caps))
+		abort();
+}
+
+static inline long contract_send_control(struct world *w, const struct step *st)
+{
+	static __thread union {
+		char buf[ROOM_MAX];
+		struct cmsghdr align;
+	} u;
+	struct __user_cap_data_struct caps[2];
 	struct sockaddr_storage ss;
-	char control[64];
+	struct iovec iov = { .iov_base = contract_out, .iov_len = st->a };
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = u.buf,
+		.msg_controllen = contract_control(w, st->text, u.buf, sizeof(u.buf)),
+	};
+	int err;
+	long ret;
+
+	if (st->c) {
+		msg.msg_namelen = world_name(w, st->c, &ss);
+		msg.msg_name = &ss;
+	}
+	world_pattern(w, st->a);
+	if (st->text[0] != '!')
+		return sendmsg(w->fd[st->s], &msg, st->b);
+	contract_caps(caps, true);
+	ret = sendmsg(w->fd[st->s], &msg, st->b);
+	err = errno;
+	contract_caps(caps, false);
+	errno = err;
+	return ret;
+}
+
+/* What another process sends, which is user b if that is set. */
+static inline long contract_send_child(struct world *w, const struct step *st)
+{
+	pid_t pid = fork();
+	int err;
+
+	if (!pid) {
+		if (st->b && (setgroups(0, NULL) || setresgid(st->b, st->b, st->b) ||
+			      setresuid(st->b, st->b, st->b)))
+			_exit(NYM_CHILD_BROKE);
+		_exit(contract_send(w, st, st->a, MSG_NOSIGNAL, -1) < 0 ? errno : 0);
+	}
+	w->sent += st->a;
+	err = pid < 0 ? ECHILD : nym_wait_child(pid);
+	errno = err;
+	return err ? -1 : st->a;
+}
+
+/*
+ * How many messages with descriptors somebody can have under way who may open
+ * only a few files. Nobody else is that user.
+ */
+static inline int __contract_flood(struct world *w, const struct step *st)
+{
+	struct rlimit few = { st->b, st->b };
+	uid_t uid = 100000 + getpid();
+	struct step one = { .op = OP_SEND_CONTROL, .s = st->s };
+	char text[16];
+	int n;
+
+	snprintf(text, sizeof(text), "Rn*%ld", st->a);
+	one.text = text;
+	one.b = MSG_DONTWAIT | MSG_NOSIGNAL;
+	if (setresuid(uid, uid, uid) || setrlimit(RLIMIT_NOFILE, &few))
+		return NYM_CHILD_BROKE;
+	for (n = 0; n < 100 && contract_send_control(w, &one) == 0; n++)
+		;
+	return errno == ETOOMANYREFS ? n : NYM_CHILD_BROKE - 1;
+}
+
+static inline long contract_flood(struct world *w, const struct step *st,
+				  struct result *res)
+{
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(__contract_flood(w, st));
+	res->value = pid < 0 ? -1 : nym_wait_child(pid);
+	return 0;
+}
+
+/* Received control messages in short; closes the descriptors but for one. */
+
+static inline size_t contract_print_rights(const struct world *w, char *text, size_t size,
+					   const int *fds, int n, int *keep)
+{
+	size_t len = snprintf(text, size, "R");
+	int i;
+
+	for (i = 0; i < n; i++) {
+		if (i < 8)
+			len += snprintf(text + len, size - len, "%c%s",
+					contract_which(w, fds[i]),
+					fcntl(fds[i], F_GETFD) & FD_CLOEXEC ? "'" : "");
+		if (keep && *keep < 0)
+			*keep = fds[i];
+		else
+			close(fds[i]);
+	}
+	if (n > 8)
+		len += snprintf(text + len, size - len, "*%d", n);
+	return len;
+}
+
+static inline size_t contract_print_id(char *text, size_t size, unsigned int id,
+				       unsigned int mine)
+{
+	if (id == mine)
+		return snprintf(text, size, "m");
+	return id < 2 || id == NYM_NOBODY ? snprintf(text, size, "%u", id) :
+					    snprintf(text, size, "?");
+}
+
+static inline size_t contract_print_cred(char *text, size_t size,
+					 const struct ucred *cred)
+{
+	size_t len = snprintf(text, size, "C");
+
+	len += contract_print_id(text + len, size - len, cred->pid, getpid());
+	len += contract_print_id(text + len, size - len, cred->uid, getuid());
+	return len + contract_print_id(text + len, size - len, cred->gid, getgid());
+}
+
+static inline void contract_print_control(const struct world *w, struct msghdr *msg,
+					  char *text, size_t size, int *keep)
+{
+	struct cmsghdr *cmsg;
+	size_t at = 0;
+
+	for (cmsg = CMSG_FIRSTHDR(msg); cmsg; cmsg = CMSG_NXTHDR(msg, cmsg)) {
+		size_t len = cmsg->cmsg_len - CMSG_LEN(0);
+
+		if (at)
+			at += snprintf(text + at, size - at, " ");
+		if (cmsg->cmsg_len < CMSG_LEN(0) || cmsg->cmsg_level != SOL_SOCKET) {
+			snprintf(text + at, size - at, "bad");
+			return;
+		}
+		if (cmsg->cmsg_type == SCM_RIGHTS)
+			at += contract_print_rights(w, text + at, size - at,
+						    (int *)CMSG_DATA(cmsg), len / sizeof(int),
+						    keep);
+		else if (cmsg->cmsg_type == SCM_CREDENTIALS && len == sizeof(struct ucred))
+			at += contract_print_cred(text + at, size - at,
+						  (struct ucred *)CMSG_DATA(cmsg));
+		else
+			at += snprintf(text + at, size - at, "%d:%zu", cmsg->cmsg_type, len);
+	}
+}
+
+/* recvmsg(), with room for so much control; see enum room. */
+static inline long contract_recvmsg(struct world *w, int s, struct msghdr *msg, int flags,
+				    long room)
+{
+	struct rlimit limit, few;
+	long ret;
+	int err;
+
+	if (room > ROOM_FEW)
+		return recvmsg(w->fd[s], msg, flags);
+	getrlimit(RLIMIT_NOFILE, &limit);
+	few = limit;
+	few.rlim_cur = dup(STDOUT_FILENO);
+	close(few.rlim_cur);
+	few.rlim_cur += ROOM_FEW - room;
+	setrlimit(RLIMIT_NOFILE, &few);
+	ret = recvmsg(w->fd[s], msg, flags);
+	err = errno;
+	setrlimit(RLIMIT_NOFILE, &limit);
+	errno = err;
+	return ret;
+}
+
+/* If @keep is set, it becomes the first descriptor that came. */
+static inline void contract_recv(struct world *w, const struct step *st,
+				 void *buf, struct result *res, int *keep)
+{
+	static __thread union {
+		char buf[ROOM_MAX + 1];
+		struct cmsghdr align;
+	} u;
+	size_t room = st->c > 0 ? st->c : st->c > ROOM_FEW ? 0 : ROOM_MAX;
+	struct sockaddr_storage ss;
 	struct iovec iov = { .iov_base = buf, .iov_len = st->a };
 	struct msghdr msg = {
 		.msg_iov = &iov, .msg_iovlen = 1,
 		.msg_name = &ss, .msg_namelen = sizeof(ss),
-		.msg_control = control, .msg_controllen = sizeof(control),
+		.msg_control = u.buf, .msg_controllen = st->c ? room : ROOM_USUAL,
 	};
 
+	if (st->c == ROOM_NONE)
+		msg.msg_control = NULL;
+	if (st->c == ROOM_BAD) {
+		msg.msg_control = (void *)8;
+		msg.msg_controllen = ROOM_USUAL;
+	}
+	room = msg.msg_controllen;
+	u.buf[room] = 'e';
 	memset(&ss, 0, sizeof(ss));
-	res->ret = recvmsg(w->fd[st->s], &msg, st->b);
+	res->ret = contract_recvmsg(w, st->s, &msg, st->b, st->c);
 	if (res->ret < 0)
 		return;
 	res->flags = msg.msg_flags;
 	res->addr = world_addr(w, &ss, msg.msg_namelen);
 	res->value = msg.msg_controllen;
 	res->bytes = contract_hash(buf, res->ret < st->a ? res->ret : st->a);
+	if (st->c != ROOM_BAD)
+		contract_print_control(w, &msg, res->control, sizeof(res->control), keep);
+	if (u.buf[room] != 'e')
+		strcpy(res->control, "overrun");
+}
+
+static inline void contract_recv_fd(struct world *w, const struct step *st,
+				    struct result *res)
+{
+	const struct step recv = {
+		.op = OP_RECV, .s = st->s, .a = 1, .b = MSG_DONTWAIT | MSG_CMSG_CLOEXEC,
+	};
+	int fd = -1;
+
+	contract_recv(w, &recv, contract_in, res, &fd);
+	if (fd >= 0)
+		world_put(w, st->a, fd);
 }
 
 static inline long contract_bad_address(struct world *w, const struct step *st)
@@ -446,6 +838,8 @@ static inline long contract_bad_address(struct world *w, const struct step *st)
 	default:
 		abort();
 	}
+	if (st->op == OP_BAD_SENDTO)
+		return sendto(w->fd[st->s], contract_out, 5, 0, sa, len);
 	return st->op == OP_BAD_BIND ? bind(w->fd[st->s], sa, len) :
 				       connect(w->fd[st->s], sa, len);
 }
@@ -569,14 +963,14 @@ static inline void world_call(struct world *w, const struct step *st,
 	case OP_SOCKET:
 		fd = socket(w->family, w->type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 		res->ret = fd < 0 ? -1 : 0;
-		world_put(w, st->s, fd);
+		world_put_new(w, st->s, fd);
 		break;
 	case OP_SOCKET_OF:
 		fd = socket(w->family, st->a | SOCK_NONBLOCK | SOCK_CLOEXEC,
 			    st->b == PROTO_OWN ? w->family : st->b);
 		res->ret = fd < 0 ? -1 : 0;
 		res->err = errno;
-		world_put(w, st->s, fd);
+		world_put_new(w, st->s, fd);
 		errno = res->err;
 		break;
 	case OP_PAIR:
@@ -584,11 +978,12 @@ static inline void world_call(struct world *w, const struct step *st,
 				      0, pair);
 		if (res->ret)
 			break;
-		world_put(w, st->s, pair[0]);
-		world_put(w, st->a, pair[1]);
+		world_put_new(w, st->s, pair[0]);
+		world_put_new(w, st->a, pair[1]);
 		break;
 	case OP_CLOSE:
 		w->fd[st->s] = -1;
+		w->named[st->s] = false;
 		res->ret = close(fd);
 		break;
 	case OP_BLOCKING:
@@ -618,6 +1013,7 @@ static inline void world_call(struct world *w, const struct step *st,
 		break;
 	case OP_BAD_BIND:
 	case OP_BAD_CONNECT:
+	case OP_BAD_SENDTO:
 		res->ret = contract_bad_address(w, st);
 		break;
 	case OP_ACCEPT:
@@ -643,12 +1039,21 @@ static inline void world_call(struct world *w, const struct step *st,
 	case OP_SEND_CONTROL:
 		res->ret = contract_send_control(w, st);
 		break;
+	case OP_SEND_CHILD:
+		res->ret = contract_send_child(w, st);
+		break;
+	case OP_FLOOD:
+		res->ret = contract_flood(w, st, res);
+		break;
 	case OP_WRITEV:
 		world_pattern(w, st->a * st->b);
 		res->ret = contract_vectors(w, st, contract_out, true);
 		break;
 	case OP_RECV:
-		contract_recv(w, st, contract_in, res);
+		contract_recv(w, st, contract_in, res, NULL);
+		break;
+	case OP_RECV_FD:
+		contract_recv_fd(w, st, res);
 		break;
 	case OP_RECV_FAULT:
 		res->ret = recv(fd, contract_edge(st->a), st->a + 10, 0);
@@ -710,6 +1115,9 @@ static inline void world_call(struct world *w, const struct step *st,
 		break;
 	case OP_PEERCRED:
 		res->ret = contract_peercred(w, st, res);
+		break;
+	case OP_PASSRIGHTS:
+		res->ret = world_pass_rights(w, fd, st->a);
 		break;
 	case OP_TIMEOUT:
 		res->ret = nym_set_timeout(fd, st->a, st->b);
@@ -793,11 +1201,28 @@ static inline void world_join(struct world *w, struct result *res)
 	*res = w->bg_res;
 }
 
+/* Not asleep and not over means that it has been woken. */
+static inline void world_woken(struct world *w, struct result *res)
+{
+	long start = nym_now_ms();
+
+	memset(res, 0, sizeof(*res));
+	while (!nym_bg_done(&w->bg)) {
+		if (nym_now_ms() > start + 100 &&
+		    nym_is_asleep(w->bg.tid, contract_syscall(w->bg_step.op)))
+			return;
+		nym_nap();
+	}
+	res->value = 1;
+}
+
 static inline void world_step(struct world *w, const struct step *st,
 			      struct result *res)
 {
 	if (st->op == OP_JOIN)
 		world_join(w, res);
+	else if (st->op == OP_WOKEN)
+		world_woken(w, res);
 	else if (st->bg)
 		world_start(w, st, res);
 	else
@@ -816,7 +1241,8 @@ static inline int result_diff(const struct result *x, const struct result *y)
 	       (x->addr != y->addr ? F_ADDR : 0) |
 	       (x->value != y->value ? F_VALUE : 0) |
 	       (x->poll != y->poll ? F_POLL : 0) |
-	       (x->signals != y->signals ? F_SIGNAL : 0);
+	       (x->signals != y->signals ? F_SIGNAL : 0) |
+	       (strcmp(x->control, y->control) ? F_CONTROL : 0);
 }
 
 static const char * const op_names[OPS] = {
@@ -825,7 +1251,7 @@ static const char * const op_names[OPS] = {
 	[OP_BIND] = "BIND", [OP_BIND_ANY] = "BIND_ANY", [OP_LISTEN] = "LISTEN",
 	[OP_LISTEN_CHILD] = "LISTEN_CHILD", [OP_CONNECT] = "CONNECT",
 	[OP_UNCONNECT] = "UNCONNECT", [OP_BAD_BIND] = "BAD_BIND",
-	[OP_BAD_CONNECT] = "BAD_CONNECT", [OP_ACCEPT] = "ACCEPT",
+	[OP_BAD_CONNECT] = "BAD_CONNECT", [OP_BAD_SENDTO] = "BAD_SENDTO", [OP_ACCEPT] = "ACCEPT",
 	[OP_SEND] = "SEND", [OP_SENDTO] = "SENDTO",
 	[OP_SEND_FAULT] = "SEND_FAULT", [OP_SEND_CONTROL] = "SEND_CONTROL",
 	[OP_WRITEV] = "WRITEV", [OP_FILL] = "FILL", [OP_RECV] = "RECV",
@@ -835,10 +1261,12 @@ static const char * const op_names[OPS] = {
 	[OP_OUTQ] = "OUTQ", [OP_IOCTL] = "IOCTL", [OP_SET] = "SET",
 	[OP_GET] = "GET", [OP_SET_LEVEL] = "SET_LEVEL",
 	[OP_GET_LEVEL] = "GET_LEVEL", [OP_PEERCRED] = "PEERCRED",
+	[OP_PASSRIGHTS] = "PASSRIGHTS", [OP_RECV_FD] = "RECV_FD",
+	[OP_SEND_CHILD] = "SEND_CHILD", [OP_FLOOD] = "FLOOD",
 	[OP_TIMEOUT] = "TIMEOUT", [OP_SEEK] = "SEEK", [OP_PREAD] = "PREAD",
 	[OP_MMAP] = "MMAP", [OP_READ0] = "READ0",
 	[OP_SPLICE_OUT] = "SPLICE_OUT", [OP_SPLICE_IN] = "SPLICE_IN",
-	[OP_FORGET] = "FORGET", [OP_JOIN] = "JOIN",
+	[OP_FORGET] = "FORGET", [OP_WOKEN] = "WOKEN", [OP_JOIN] = "JOIN",
 };
 
 static inline bool op_has_name_a(enum op op)
@@ -853,12 +1281,19 @@ static inline void step_print(const struct step *st)
 	snprintf(a, sizeof(a), "%ld", st->a);
 	if (op_has_name_a(st->op) && st->a >= 'A')
 		snprintf(a, sizeof(a), "'%c'", (char)st->a);
-	snprintf(b, sizeof(b), st->op == OP_SEND || st->op == OP_RECV ?
-		 "%#lx" : "%ld", st->b);
+	snprintf(b, sizeof(b), st->op == OP_SEND || st->op == OP_RECV ||
+		 st->op == OP_SEND_CONTROL ? "%#lx" : "%ld", st->b);
 	if (st->op == OP_SENDTO && st->b >= 'A')
 		snprintf(b, sizeof(b), "'%c'", (char)st->b);
-	printf("%s%s(%d, %s, %s)", st->bg ? "BG " : "", op_names[st->op],
+	printf("%s%s(%d, %s, %s", st->bg ? "BG " : "", op_names[st->op],
 	       st->s, a, b);
+	if (st->c && st->op == OP_SEND_CONTROL)
+		printf(", '%c'", (char)st->c);
+	else if (st->c)
+		printf(", %ld", st->c);
+	if (st->text)
+		printf(", \"%s\"", st->text);
+	printf(")");
 }
 
 static inline void result_print(const struct result *r)
@@ -878,6 +1313,8 @@ static inline void result_print(const struct result *r)
 		printf(" poll=%#x", r->poll);
 	if (r->signals)
 		printf(" SIGPIPE");
+	if (r->control[0])
+		printf(" control=\"%s\"", r->control);
 }
 
 static inline void trace_print(const struct step *st, const struct result *u,
