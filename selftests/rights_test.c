@@ -782,7 +782,7 @@ TEST_F(rights, take_room_in_the_queue)
 	EXPECT_EQ(n, scm_drain(self->b));
 }
 
-/* What nobody will read takes no room: who waits to send is told. */
+/* What nobody will read takes no room; who waits to send is told of the end. */
 TEST_F(rights, take_no_room_when_the_receiver_is_gone)
 {
 	while (scm_send_fd(self->a, self->w) == 1)
@@ -794,7 +794,7 @@ TEST_F(rights, take_no_room_when_the_receiver_is_gone)
 	ASSERT_TRUE(io_wait_blocked(&self->t));
 	close(self->b);
 	self->b = -1;
-	EXPECT_EQ(POLLOUT, io_join(&self->t) & POLLOUT);
+	EXPECT_LT(0, io_join(&self->t));
 	EXPECT_EQ(POLLOUT, io_poll(self->a, POLLOUT, 0) & POLLOUT);
 	CLOSE_W();
 	EXPECT_TRUE(scm_has_no_writer(self->r));
