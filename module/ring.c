@@ -423,6 +423,8 @@ void nym_ring_drain(struct nym_ring *ring)
 
 	mutex_lock(&ring->rlock);
 	nym_ring_read_begin(ring, &cur);
+	if (cur.pos != cur.end)
+		WRITE_ONCE(ring->lost, 1);
 	nym_ring_skip(&cur, cur.end - cur.pos);
 	nym_ring_consume(ring, &cur);
 	mutex_unlock(&ring->rlock);

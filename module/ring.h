@@ -70,6 +70,7 @@ struct nym_chunk {
  *	EPIPE, but is not told otherwise, as with AF_UNIX
  * @dead: the reader has let go of the ring; set before it looks for unread
  *	bytes, so that a write it does not see sees this
+ * @lost: when the reader let go, it threw bytes away; set before @head says so
  * @eof: the reader has been told that there is no more; nothing may follow;
  *	@rlock
  * @low: if not 0, the last record did not fit, and will when fewer bytes than
@@ -93,6 +94,7 @@ struct nym_ring {
 	u8 shut;
 	u8 deaf;
 	u8 dead;
+	u8 lost;
 	u8 eof;
 	struct nym_chunk *spare;
 	struct mutex rlock;	/* of readers */
@@ -139,6 +141,19 @@ static inline u32 nym_ring_used(const struct nym_ring *ring)
 
 	/* Pairs with the release in nym_ring_commit(). */
 	return smp_load_acquire(&ring->tail) - head;
+}
+
+/**
+ * nym_ring_is_lost() - have bytes been published that nobody will read?
+ * @ring: the ring, whose reader has let go
+ *
+ * Context: any
+ * Return: true if so
+ */
+static inline bool nym_ring_is_lost(const struct nym_ring *ring)
+{
+	/* In this order: bytes that are not there any more may have been read. */
+	return nym_ring_used(ring) || READ_ONCE(ring->lost);
 }
 
 /**

@@ -134,7 +134,8 @@ void nym_published(struct sock *sk, struct nym_conn *conn, int side)
 	 * and with the one in nym_conn_close().
 	 */
 	smp_mb();
-	if (unlikely(READ_ONCE(conn->ring[side].dead)))
+	if (unlikely(READ_ONCE(conn->ring[side].dead)) &&
+	    nym_ring_is_lost(&conn->ring[side]))
 		WRITE_ONCE(sk->sk_err, ECONNRESET);
 	nym_conn_wake(conn, !side, EPOLLIN | EPOLLRDNORM | EPOLLRDBAND,
 		      SOCK_WAKE_WAITD, POLL_IN);

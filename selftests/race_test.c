@@ -134,6 +134,47 @@ TEST_F(race, shutdown_against_send_and_recv)
 	TH_LOG("%d rounds", round);
 }
 
+/* Answers as soon as it can, even before the sender is done, and hangs up. */
+static long answer_and_close(struct io_thread *t)
+{
+	char c = 0;
+	ssize_t n;
+
+	do {
+		n = recv(t->fd, &c, 1, MSG_DONTWAIT);
+	} while (n < 0 && errno == EAGAIN);
+	if (n == 1)
+		n = send(t->fd, &c, 1, MSG_NOSIGNAL);
+	close(t->fd);
+	return n;
+}
+
+/* Whose bytes have all been read is not reset, but gets the answer and the end. */
+TEST_F(race, an_answer_before_the_close_arrives)
+{
+	static const int types[] = { SOCK_STREAM, SOCK_SEQPACKET };
+	int round;
+
+	for (round = 0; round < RACE_MAX && io_now_ms() < self->end; round++) {
+		struct io_thread t = { };
+		char c = round;
+		int fd[2];
+
+		ASSERT_OK(socketpair(AF_NYM, types[round & 1], 0, fd));
+		t.fd = fd[1];
+		io_start(&t, answer_and_close);
+		dither(&self->seed);
+		ASSERT_EQ(1, send(fd[0], &c, 1, 0));
+		c = ~round;
+		ASSERT_EQ(1, recv(fd[0], &c, 1, 0));
+		ASSERT_EQ((char)round, c);
+		ASSERT_EQ(0, recv(fd[0], &c, 1, 0));
+		ASSERT_EQ(1, io_join(&t));
+		close(fd[0]);
+	}
+	TH_LOG("%d rounds", round);
+}
+
 static long send_and_close(struct io_thread *t)
 {
 	long done = io_send_all(t->fd, 0, t->len);
