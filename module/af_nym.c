@@ -57,6 +57,7 @@ static void nym_sock_unlist(struct sock *sk)
 static void nym_sock_destruct(struct sock *sk)
 {
 	nym_endpoint_put(nym_sk(sk)->ep);
+	kfree(nym_sk(sk)->member);
 	sock_prot_inuse_add(sock_net(sk), sk->sk_prot, -1);
 }
 
@@ -163,7 +164,7 @@ static int nym_shutdown(struct socket *sock, int how)
 	WRITE_ONCE(sk->sk_shutdown, sk->sk_shutdown | mode);
 	conn = nym_sk(sk)->conn;
 	if (sk->sk_state == TCP_LISTEN && mode & RCV_SHUTDOWN)
-		nym_backlog_shut(nym_sk(sk)->ep);
+		nym_backlog_shut(nym_sk(sk)->ep, nym_sk(sk)->member);
 	release_sock(sk);
 
 	sk->sk_state_change(sk);
@@ -335,15 +336,25 @@ static int __net_init nym_net_init(struct net *net)
 	err = nym_registry_net_init(nn);
 	if (err)
 		return err;
+	err = nym_sysctl_net_init(net);
+	if (err)
+		goto out_registry;
 	err = nym_proc_net_init(net);
 	if (err)
-		nym_registry_net_exit(nn);
+		goto out_sysctl;
+	return 0;
+
+out_sysctl:
+	nym_sysctl_net_exit(net);
+out_registry:
+	nym_registry_net_exit(nn);
 	return err;
 }
 
 static void __net_exit nym_net_exit(struct net *net)
 {
 	nym_proc_net_exit(net);
+	nym_sysctl_net_exit(net);
 	nym_registry_net_exit(nym_net(net));
 }
 

@@ -3,10 +3,13 @@
  * The objects of nym and the calls between its files.
  *
  * Objects
- *   endpoint  one bound name, in its network namespace's table (registry.c)
+ *   endpoint  one name, in its network namespace's table (registry.c)
+ *   member    one socket that is bound to a name (member.c)
  *   backlog   the calls that wait for an endpoint to accept them (backlog.c)
+ *   caller    one user's calls in a backlog (backlog.c)
  *   conn      one connection, shared by its two ends (conn.c)
  *   ring      the bytes of one direction of a conn (ring.h)
+ *   user      what is counted of one user (user.c)
  *
  * Locks, outermost first
  *   inode lock      bind() and release() hold it around everything else: the
@@ -14,36 +17,43 @@
  *   lock_sock(sk)   one socket's state and its control calls: bind, listen,
  *                   connect, shutdown. Never two at once, never on the data
  *                   path.
- *   ep->lock        an endpoint's owner and its backlog; spins
+ *   ep->lock        an endpoint's owner, members and backlog; spins
+ *   linger_lock     the names of a namespace that linger; spins
  *   ring locks      see ring.h; taken with none of the locks below or above
  *                   held, but in release() the inode lock
  *   marks->lock     what goes along with a ring's bytes; spins (ancillary.h)
  *   dsk->lock       a datagram socket's queue; spins, two never nest (dgram.h)
  *   nym_files_lock  which sockets are in flight and where (files.c); innermost
- *   nym_users_lock  the users (user.c); innermost
+ *   nym_users_lock  the users (user.c); innermost, also inside ep->lock
  *   sk_peer_lock    a socket's peer credentials; innermost, spins
  *   bucket lock     a chain of the list of all sockets; innermost, spins
  *
  * Lifetimes
  *   socket    RCU (SOCK_RCU_FREE). Another socket is reached only through
- *             conn->end[].sk or ep->sk, under RCU, and never locked.
- *   endpoint  counted: one reference for its socket (held until the socket is
- *             destroyed), one for each conn end that has its name. The table
- *             holds none: the entry goes when the socket is released. Freed
+ *             conn->end[].sk or ep->members, under RCU, and never locked.
+ *   member    its socket's, in a list that is read under RCU.
+ *   endpoint  counted: one reference for each socket that is bound to it (held
+ *             until the socket is destroyed), for each conn end that has its
+ *             name, for each that waits for it, and for the queue of names that
+ *             linger. The table holds none: the last one takes it out. Freed
  *             after a grace period, so lookups need only RCU and inc_not_zero.
  *   conn      counted: one reference for each side, the called side's being
  *             held by the backlog until accept(). Freed after a grace period,
  *             because poll() looks at a call without a lock.
  *   user      counted: one reference for each of its descriptors' messages in
- *             flight. It is in a table as long as that.
+ *             flight, its names and its parked calls. It is in a table as long
+ *             as that.
  */
 #ifndef _AF_NYM_H
 #define _AF_NYM_H
 
 #include <linux/net.h>
+#include <linux/percpu.h>
 #include <linux/refcount.h>
 #include <linux/rhashtable-types.h>
+#include <linux/rbtree.h>
 #include <linux/spinlock.h>
+#include <linux/timerqueue.h>
 #include <linux/types.h>
 #include <net/sock.h>
 #include <uapi/linux/nym.h>
@@ -52,6 +62,9 @@
 #include "compat.h"
 #include "ring.h"
 
+struct ctl_table_header;
+struct nym_net;
+struct nym_reservations;
 struct seq_file;
 struct pipe_inode_info;
 
@@ -66,53 +79,142 @@ struct nym_name {
 };
 
 /**
- * struct nym_backlog - the calls waiting at an endpoint
- * @pending: conns to be accepted, oldest first; their clients are connected
- * @parked: conns for which there was no room in @pending, oldest first
+ * struct nym_member - a socket that is bound to a name
+ * @list: in the endpoint's members; readers without its lock use RCU
+ * @sk: the socket; the member lives as long
+ * @pending: conns to be accepted by it, oldest first; their clients are connected
  * @npending: length of @pending
- * @nparked: length of @parked
  * @limit: how long @pending may become
- * @open: calls are taken; false before listen() and after the end
+ * @peak: how long it ever was
+ * @accepted: how many calls have been accepted
+ * @open: it takes calls; false before listen() and after the end
+ * @owner: who owned the socket when it was bound
+ * @id: a number that no other member has had
+ * @share: NYM_SHARE when it was bound
+ * @idle: it has looked for calls and found none, so it is probably waiting; a
+ *	hint, written without a lock
  *
  * All under the endpoint's lock; what is read without it is a hint.
  */
-struct nym_backlog {
+struct nym_member {
+	struct list_head list;
+	struct sock *sk;
 	struct list_head pending;
-	struct list_head parked;
 	unsigned int npending;
-	unsigned int nparked;
 	unsigned int limit;
+	unsigned int peak;
+	u64 accepted;
+	u64 id;
+	kuid_t owner;
+	u8 share;
 	bool open;
+	bool idle;
 };
 
 /**
- * struct nym_endpoint - one bound name
+ * struct nym_caller - one user's calls to an endpoint
+ * @node: in the endpoint's callers
+ * @turn: in the endpoint's turns, if it has parked calls
+ * @parked: those, oldest first
+ * @uid: the user
+ * @npending: how many of its calls are pending
+ * @nparked: length of @parked
+ */
+struct nym_caller {
+	struct rb_node node;
+	struct list_head turn;
+	struct list_head parked;
+	kuid_t uid;
+	unsigned int npending;
+	unsigned int nparked;
+};
+
+/**
+ * struct nym_backlog - the calls waiting at an endpoint
+ * @callers: whose they are, by user
+ * @spare: a caller without calls, kept for the next
+ * @turns: callers with parked calls, in the order of their turn to move one up
+ * @orphans: pending calls that no member has for now, oldest first
+ * @laden: those of them that carry nym sockets
+ * @refusable: parked calls that do not wait for the name, oldest first
+ * @npending: how many are pending, at members or as orphans
+ * @nshut: how many of these are at members that take no more
+ * @nparked: how many are parked
+ * @nprivileged: how many of these were privileged when they were parked
+ * @limit: how many may be pending: the sum over open members
+ * @nopen: how many members are open
+ * @refused: how many callers have been turned away
+ * @dropped: how many pending calls have been reset
+ */
+struct nym_backlog {
+	struct rb_root callers;
+	struct nym_caller *spare;
+	struct list_head turns;
+	struct list_head orphans;
+	struct list_head laden;
+	struct list_head refusable;
+	unsigned int npending;
+	unsigned int nshut;
+	unsigned int nparked;
+	unsigned int nprivileged;
+	unsigned int limit;
+	unsigned int nopen;
+	u64 refused;
+	u64 dropped;
+};
+
+/**
+ * struct nym_endpoint - one name
  * @node: in the namespace's table of names
  * @ref: see the top of this file
- * @type: SOCK_STREAM, SOCK_SEQPACKET or SOCK_DGRAM
- * @lock: protects @sk (for writing) and @backlog
- * @sk: the socket bound to the name; NULL for ever once it is released
+ * @nn: its namespace
+ * @lock: protects the following, down to @backlog
+ * @type: the members' type: SOCK_STREAM, SOCK_SEQPACKET or SOCK_DGRAM
+ * @lingers: has no members, or none that listens, but is kept for its owner
+ * @owner: who owns its members, or owned the last one
+ * @user: who is charged for the name while it has members or lingers; a
+ *	reference
+ * @members: the sockets bound to it, oldest first
+ * @turn: the member that was last given a call or datagram
+ * @nmembers: how many there are
+ * @reign: how often somebody has taken the name over
  * @backlog: calls to it
+ * @wait: where datagram senders wait for a member, or for room at any
+ * @round: how often a member has made room for them; any context, a hint
+ * @linger: in the namespace's queue of names that linger; linger.c
  * @rcu: frees it
  * @name: its name; never changes
+ *
+ * Without members it is a name that lingers, that somebody waits for, or that
+ * connections still have. Whoever binds the name then takes it over.
  */
 struct nym_endpoint {
 	struct rhash_head node;
 	refcount_t ref;
+	struct nym_net *nn;
+	spinlock_t lock;	/* see above */
 	u16 type;
-	spinlock_t lock;	/* of @sk and @backlog */
-	struct sock __rcu *sk;
+	bool lingers;
+	kuid_t owner;
+	struct nym_user *user;
+	struct list_head members;
+	struct nym_member *turn;
+	unsigned int nmembers;
+	u32 reign;
 	struct nym_backlog backlog;
+	wait_queue_head_t wait;
+	atomic_t round;
+	struct timerqueue_node linger;
 	struct rcu_head rcu;
 	struct nym_name name;
 };
 
 /**
  * enum nym_call - how far a connection request has come
- * @NYM_CALL_PARKED: waits for room in the backlog
+ * @NYM_CALL_PARKED: waits for the name, or for room in the backlog
  * @NYM_CALL_PENDING: in the backlog; the client is connected
  * @NYM_CALL_ACCEPTED: out of the backlog, accepted or dropped with it
- * @NYM_CALL_REFUSED: was parked when the listener went away
+ * @NYM_CALL_REFUSED: was parked, and came to nothing
  *
  * Written under the endpoint's lock (release), read without (acquire).
  */
@@ -148,7 +250,15 @@ struct nym_end {
  * @end: the two sides
  * @ref: see the top of this file
  * @state: enum nym_call
+ * @waits: rather waits for a listener than be refused
+ * @reign: under which reign of the name the caller has permission; 0 for none
+ * @admin: the caller has CAP_NET_ADMIN
+ * @error: why it was refused; before the state says so
  * @queue: in the backlog; the endpoint's lock
+ * @refusable: if parked: among those that may be refused; likewise
+ * @privileged: if parked: it was counted as privileged; likewise
+ * @caller: whose it is, while in the backlog; likewise
+ * @user: who is charged for it while it is parked, or NULL; a reference
  * @pid: the caller's, for the socket that accept() will make
  * @cred: the caller's, likewise
  * @rcu: frees it
@@ -159,7 +269,15 @@ struct nym_conn {
 	struct nym_end end[2];
 	refcount_t ref;
 	u8 state;
+	bool waits;
+	bool admin;
+	bool privileged;
+	u32 reign;
+	int error;
 	struct list_head queue;
+	struct list_head refusable;
+	struct nym_caller *caller;
+	struct nym_user *user;
 	struct pid *pid;
 	const struct cred *cred;
 	struct rcu_head rcu;
@@ -169,6 +287,10 @@ struct nym_conn {
  * struct nym_sock - a nym socket
  * @sk: the generic part, must be first
  * @ep: the name it is bound to; set once (release)
+ * @member: its place there; set before @ep
+ * @waits: NYM_WAIT
+ * @share: NYM_SHARE
+ * @linger: NYM_LINGER, in milliseconds
  * @call: the connection it asked for, connected or not; written under
  *	lock_sock, read under RCU by poll()
  * @conn: its connection; set once (release), under lock_sock if the socket
@@ -181,10 +303,14 @@ struct nym_conn {
 struct nym_sock {
 	struct sock sk;
 	struct nym_endpoint *ep;
+	struct nym_member *member;
 	struct nym_conn __rcu *call;
 	struct nym_conn *conn;
 	u8 side;
 	bool passrights;
+	bool waits;
+	u8 share;
+	u32 linger;
 	unsigned int inflight;
 	unsigned int carries;
 };
@@ -207,18 +333,36 @@ struct nym_bucket {
 	struct hlist_head head;
 };
 
+/* Limits: pending calls of a socket, sockets of a name. */
+#define NYM_BACKLOG_MAX		BIT(20)
+#define NYM_MEMBERS_MAX		1024
+
+/* How long a name may linger, in milliseconds. */
+#define NYM_LINGER_MAX		3600000U
+
+/* What a user may have at first, see nym_net. */
+#define NYM_NAMES_DEFAULT	65536
+#define NYM_PARKED_DEFAULT	65536
+#define NYM_FILES_DEFAULT	65536
+
 /**
  * struct nym_user - what a user makes the kernel hold
  * @node: in the table of users
  * @ref: see the top of this file
  * @uid: the user
+ * @nn: the namespace in which it is counted, or NULL
  * @files: descriptors in flight
+ * @names: names it has bound
+ * @parked: its parked calls
  */
 struct nym_user {
 	struct hlist_node node;
 	refcount_t ref;
 	kuid_t uid;
+	struct nym_net *nn;
 	atomic_t files;
+	atomic_t names;
+	atomic_t parked;
 };
 
 /**
@@ -226,11 +370,31 @@ struct nym_user {
  * @names: the endpoints by name
  * @last_id: the last number the kernel chose for a name
  * @sockets: all sockets, for /proc/net/nym
+ * @nnames: how many names have an owner
+ * @nusers: how many users something is counted of; see user.c
+ * @max_names: how many names a user may bind
+ * @max_parked: how many parked calls a user may have
+ * @max_files: how many descriptors of a user may be in flight
+ * @sysctls: /proc/sys/net/nym
+ * @reserved: names kept for somebody, or NULL
+ * @linger_lock: protects @lingering; taken inside an endpoint's lock
+ * @lingering: names that linger, by when that ends; holds references
+ * @linger_work: ends it
  */
 struct nym_net {
 	struct rhashtable names;
 	atomic64_t last_id;
 	struct nym_bucket sockets[NYM_SOCK_BUCKETS];
+	atomic_t nnames;
+	unsigned int nusers;
+	unsigned int max_names;
+	unsigned int max_parked;
+	unsigned int max_files;
+	struct ctl_table_header *sysctls;
+	struct nym_reservations __rcu *reserved;
+	spinlock_t linger_lock;	/* of @lingering */
+	struct timerqueue_head lingering;
+	struct delayed_work linger_work;
 };
 
 extern unsigned int nym_family;
@@ -254,13 +418,36 @@ int nym_bind_chosen(struct sock *sk);
 void nym_unbind(struct sock *sk);
 struct nym_endpoint *nym_endpoint_find(struct net *net,
 				       const struct nym_name *name);
+struct nym_endpoint *nym_endpoint_await(struct net *net,
+					const struct nym_name *name);
 void nym_endpoint_put(struct nym_endpoint *ep);
 int nym_endpoint_permission(struct nym_endpoint *ep, int mask);
+void nym_name_uncharge(struct nym_user *user);
 u64 nym_registry_id(struct net *net);
 int nym_registry_net_init(struct nym_net *nn);
 void nym_registry_net_exit(struct nym_net *nn);
 int nym_registry_cache_init(void);
 void nym_registry_cache_exit(void);
+
+/* member.c */
+struct nym_member *nym_member_alloc(struct sock *sk);
+int nym_member_join(struct nym_endpoint *ep, struct nym_member *member,
+		    struct nym_user **user);
+bool nym_member_leave(struct nym_endpoint *ep, struct nym_member *member,
+		      struct nym_user **user, struct list_head *orphans);
+struct nym_member *nym_member_choose(struct nym_endpoint *ep, bool full);
+struct sock *nym_member_sock(struct nym_endpoint *ep, struct sock *from, u32 *reign);
+struct sock *nym_member_peek(struct nym_endpoint *ep, const struct sock *from,
+			     u32 *reign);
+bool nym_member_any(struct nym_endpoint *ep);
+struct sock *nym_member_with_room(struct nym_endpoint *ep, struct sock *from,
+				  u32 cost, u32 *reign);
+
+/* linger.c */
+void nym_linger_start(struct nym_endpoint *ep, struct nym_net *nn, u32 ms);
+void nym_linger_stop(struct nym_endpoint *ep, struct nym_net *nn);
+void nym_linger_net_init(struct nym_net *nn);
+void nym_linger_net_exit(struct nym_net *nn);
 
 static inline struct nym_endpoint *nym_endpoint_get(struct nym_endpoint *ep)
 {
@@ -271,8 +458,23 @@ static inline struct nym_endpoint *nym_endpoint_get(struct nym_endpoint *ep)
 /* Context: any. The socket keeps it alive. */
 static inline struct nym_endpoint *nym_sock_endpoint(const struct sock *sk)
 {
-	/* Pairs with the release in nym_bind(). */
+	/* Pairs with the release in nym_bind_name(). */
 	return smp_load_acquire(&nym_sk(sk)->ep);
+}
+
+/*
+ * The socket has looked for calls or datagrams: if it found none, it waits.
+ * Whoever chooses among the members of a name prefers it.
+ */
+static inline void nym_member_looks(const struct sock *sk, bool found)
+{
+	struct nym_member *member;
+
+	if (!nym_sock_endpoint(sk))
+		return;
+	member = nym_sk(sk)->member;
+	if (READ_ONCE(member->idle) == found)
+		WRITE_ONCE(member->idle, !found);
 }
 
 /* Context: any. If so, the socket has an endpoint, too. */
@@ -284,10 +486,39 @@ static inline bool nym_sock_listens(const struct sock *sk)
 
 /* backlog.c */
 void nym_backlog_init(struct nym_backlog *backlog);
+void nym_backlog_free(struct nym_backlog *backlog);
+void nym_backlog_open(struct nym_endpoint *ep, struct nym_member *member,
+		      unsigned int limit);
+void nym_backlog_shut(struct nym_endpoint *ep, struct nym_member *member);
+void nym_backlog_leave(struct nym_endpoint *ep, struct nym_member *member,
+		       bool alone);
+void nym_backlog_disown(struct nym_endpoint *ep, struct list_head *orphans);
+void nym_backlog_end(struct nym_endpoint *ep, struct list_head *orphans);
+void nym_call_uncharge(struct nym_conn *call);
+void nym_backlog_promote(struct nym_endpoint *ep);
+void nym_backlog_refuse(struct nym_endpoint *ep);
+bool nym_backlog_shut_member(struct nym_endpoint *ep, struct nym_member *member);
+int nym_backlog_is_open(struct nym_endpoint *ep, bool waits);
+int nym_backlog_submit(struct nym_endpoint *ep, struct nym_conn *call);
+bool nym_backlog_withdraw(struct nym_endpoint *ep, struct nym_conn *call);
+struct nym_conn *nym_backlog_take(struct nym_endpoint *ep,
+				  struct nym_member *member);
+
+static inline void nym_call_set(struct nym_conn *conn, enum nym_call state)
+{
+	/* Pairs with the acquire in nym_call_get(). */
+	smp_store_release(&conn->state, state);
+}
+
+static inline enum nym_call nym_call_get(const struct nym_conn *conn)
+{
+	/* Pairs with the release in nym_call_set(). */
+	return smp_load_acquire(&conn->state);
+}
+
+/* call.c */
 int nym_listen(struct socket *sock, int backlog);
 int nym_connect(struct socket *sock, struct nym_sockaddr *addr, int len, int flags);
-void nym_backlog_shut(struct nym_endpoint *ep);
-void nym_backlog_close(struct nym_endpoint *ep);
 void nym_call_settle(struct sock *sk);
 void nym_call_close(struct sock *sk);
 struct nym_conn *nym_call_peek(struct sock *sk, bool *parked);
@@ -307,6 +538,7 @@ void nym_conn_sign(struct nym_conn *conn, int side, struct sock *sk,
 		   struct nym_control *control);
 void nym_set_peer(struct sock *sk, struct pid *pid, const struct cred *cred);
 void nym_set_peer_current(struct sock *sk);
+bool nym_fair_room(u32 limit, u32 used, u32 held, u32 cost);
 void nym_copy_peer(struct sock *sk, struct sock *from);
 int nym_conn_cache_init(void);
 void nym_conn_cache_exit(void);
@@ -349,8 +581,13 @@ int nym_await_bytes(struct sock *sk, struct nym_ring *in, unsigned int over,
 __poll_t nym_poll(struct file *file, struct socket *sock, poll_table *wait);
 
 /* user.c */
-struct nym_user *nym_user_get(kuid_t uid);
+struct nym_user *nym_user_get(struct nym_net *nn, kuid_t uid);
 void nym_user_put(struct nym_user *user);
+
+/* sysctl.c */
+bool nym_reserved(const struct net *net, const struct nym_name *name);
+int nym_sysctl_net_init(struct net *net);
+void nym_sysctl_net_exit(struct net *net);
 
 /* sockopt.c */
 int nym_setsockopt(struct socket *sock, int level, int optname,
@@ -381,7 +618,12 @@ int nym_dgram_socketpair(struct socket *a, struct socket *b);
 int nym_dgram_getname(struct socket *sock, struct sockaddr *addr, int peer);
 long nym_dgram_queued(struct sock *sk, bool out);
 u32 nym_dgram_used(const struct sock *sk);
+bool nym_dgram_is_closed(const struct sock *sk);
+u64 nym_dgram_sticks_to(const struct sock *sk);
+void nym_dgram_stick_to(struct sock *sk, u64 id);
+void nym_dgram_joined(struct nym_endpoint *ep);
 __poll_t nym_dgram_poll(struct file *file, struct socket *sock, poll_table *wait);
+struct nym_endpoint *nym_dgram_peer(struct sock *sk);
 void nym_dgram_init(struct sock *sk);
 void nym_dgram_shut(struct sock *sk);
 void nym_dgram_close(struct sock *sk);

@@ -69,7 +69,7 @@ static int nym_control_parse_some(struct socket *sock, struct msghdr *msg,
 	if (n < 0)
 		return n;
 	if (n) {
-		control->files = nym_files_alloc(n);
+		control->files = nym_files_alloc(sock->sk, n);
 		if (IS_ERR(control->files)) {
 			err = PTR_ERR(control->files);
 			control->files = NULL;

@@ -29,14 +29,18 @@ struct socket;
  * struct nym_files - descriptors on their way
  * @list: the files; NULL once they have arrived
  * @user: who is charged for them; a reference
+ * @local: the same in the sender's namespace; a reference
  * @carrier: the socket in whose queue they are, if @nsocks
  * @nsocks: how many of them are nym sockets
+ * @sent: they were put into a queue
  */
 struct nym_files {
 	struct scm_fp_list *list;
 	struct nym_user *user;
+	struct nym_user *local;
 	struct sock *carrier;
 	unsigned int nsocks;
+	bool sent;
 };
 
 /**
@@ -77,6 +81,8 @@ struct nym_mark {
  * @list: marks, in the order of their positions. The writer adds at the end
  *	before it publishes the bytes, the reader removes from the front.
  * @sockets: there are, or have been, nym sockets among the descriptors
+ * @left: @carrier has gone, and somebody else is to come
+ * @passrights: if so: it took descriptors
  * @carrier: whose queue this is: the socket that reads, the listener before
  *	there is one, NULL when it has let go
  */
@@ -85,6 +91,8 @@ struct nym_marks {
 	struct list_head list;
 	struct sock *carrier;
 	bool sockets;
+	bool left;
+	bool passrights;
 };
 
 /**
@@ -116,17 +124,18 @@ void nym_control_deliver(struct socket *sock, struct msghdr *msg,
 			 struct nym_control *control);
 
 /* files.c */
-struct nym_files *nym_files_alloc(unsigned int n);
+struct nym_files *nym_files_alloc(struct sock *sk, unsigned int n);
 int nym_files_add(struct nym_files *files, const struct cmsghdr *cmsg);
 int nym_files_check(const struct nym_files *files, const struct sock *to);
 int nym_files_queue(struct nym_files *files, struct sock *to);
-void nym_files_move(struct nym_files *files, struct sock *to);
+bool nym_files_move(const struct list_head *marks, struct sock *to);
 void nym_files_deliver(struct nym_files *files, struct msghdr *msg);
 void nym_files_free(struct nym_files *files);
 
 /* marks.c */
 void nym_marks_init(struct nym_marks *marks);
-void nym_marks_carry(struct nym_marks *marks, struct sock *carrier);
+bool nym_marks_carry(struct nym_marks *marks, struct sock *carrier);
+bool nym_marks_leave(struct nym_marks *marks);
 int nym_marks_check(struct nym_marks *marks, const struct nym_control *control);
 int nym_marks_add(struct nym_marks *marks, struct nym_ring *ring, u32 end,
 		  struct nym_control *control);

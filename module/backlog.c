@@ -1,74 +1,313 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Calls: listen, connect, accept, and the queue between them.
+ * The backlog of a name: its calls, between connect() and accept().
  *
- * A call is the conn itself. connect() puts it into the endpoint's backlog and
- * it moves along one road:
+ * A call is the conn itself, and moves along one road:
  *
  *	PARKED --> PENDING --> ACCEPTED
  *	   `-----> REFUSED
  *
- * PARKED waits for room among the PENDING, in order; nobody overtakes. With
- * PENDING the client is connected and may send. accept() takes the oldest and
- * only then makes the server's socket. When the listener goes away, parked
- * callers are refused and pending ones see their connection reset.
+ * PARKED waits for the name or for room. PENDING is at one member, the socket
+ * that will accept it, and its client is connected and may send. When a member
+ * leaves, its pending calls go to the others; if none of them listens yet, or if
+ * the name lingers, they become orphans until somebody does. When nobody is
+ * left, parked callers are refused, unless they would rather wait, and pending
+ * ones see their connection reset.
  *
- * Every step is taken under the endpoint's lock, by whoever makes it possible:
- * the client's socket is not locked for it. It learns of the step by reading
- * conn->state: connect() when it wakes, poll() whenever asked, every other call
- * in nym_call_settle().
+ * Shares. A user may have half of what the others leave pending, but always
+ * one, and none of the last eighth, which is kept for the owner of the name and
+ * for administrators; those may have it all. What does not fit is parked. A
+ * user's calls are served in order; between users it goes in turn.
+ *
+ * Every step is taken under the endpoint's lock, by whoever makes it possible;
+ * nobody is woken under it, and not more than one call is moved in one go: how
+ * many there are is up to users. The client's socket is not locked: it learns of
+ * the step by reading conn->state (call.c).
  *
  * A conn in the backlog holds the reference of its called side, and whoever
- * takes it out owns that reference: accept() for the new socket, otherwise
- * whoever drops the call. The client's own reference is in nsk->call.
+ * takes it out owns that reference.
  */
+#include <linux/capability.h>
 #include <linux/cred.h>
-#include <linux/pid.h>
-#include <linux/sched/signal.h>
+#include <linux/fs.h>
+#include <linux/slab.h>
 
 #include "af_nym.h"
 
+/* The part of a backlog that is kept for the owner: one in 2^3. */
+#define NYM_RESERVE_SHIFT	3
+
 /**
- * nym_backlog_init() - an empty backlog that takes no calls
- * @backlog: the backlog
+ * nym_backlog_init() - an empty backlog
+ * @backlog: zeroed memory
  */
 void nym_backlog_init(struct nym_backlog *backlog)
 {
-	INIT_LIST_HEAD(&backlog->pending);
-	INIT_LIST_HEAD(&backlog->parked);
+	backlog->callers = RB_ROOT;
+	INIT_LIST_HEAD(&backlog->turns);
+	INIT_LIST_HEAD(&backlog->orphans);
+	INIT_LIST_HEAD(&backlog->laden);
+	INIT_LIST_HEAD(&backlog->refusable);
 }
 
-static void nym_call_set(struct nym_conn *conn, enum nym_call state)
+/**
+ * nym_backlog_free() - free what an empty backlog holds
+ * @backlog: the backlog, which nobody can reach any more
+ */
+void nym_backlog_free(struct nym_backlog *backlog)
 {
-	/* Pairs with the acquire in nym_call_get(). */
-	smp_store_release(&conn->state, state);
+	kfree(backlog->spare);
 }
 
-static enum nym_call nym_call_get(const struct nym_conn *conn)
-{
-	/* Pairs with the release in nym_call_set(). */
-	return smp_load_acquire(&conn->state);
-}
-
-static struct nym_conn *nym_call_of(struct sock *sk)
-{
-	return rcu_dereference_protected(nym_sk(sk)->call,
-					 lockdep_sock_is_held(sk));
-}
-
-/* A socket that cannot be released while the endpoint's lock is held. */
+/* The caller of a parked call: to go, it must take the call out first. */
 #define nym_locked_sock(ep, sk) \
 	rcu_dereference_protected(sk, lockdep_is_held(&(ep)->lock))
 
-static void nym_endpoint_wake(struct nym_endpoint *ep)
-{
-	struct sock *sk;
+/* Callers. All with the endpoint's lock. */
 
-	rcu_read_lock();
-	sk = rcu_dereference(ep->sk);
-	if (sk)
-		sk->sk_data_ready(sk);
-	rcu_read_unlock();
+static struct nym_caller *nym_caller_find(struct nym_backlog *backlog, kuid_t uid,
+					  struct rb_node **parent,
+					  struct rb_node ***link)
+{
+	struct rb_node **p = &backlog->callers.rb_node;
+
+	*parent = NULL;
+	while (*p) {
+		struct nym_caller *caller = rb_entry(*p, struct nym_caller, node);
+
+		if (uid_eq(caller->uid, uid))
+			return caller;
+		*parent = *p;
+		p = uid_lt(uid, caller->uid) ? &(*p)->rb_left : &(*p)->rb_right;
+	}
+	*link = p;
+	return NULL;
+}
+
+/* The caller of a user, made of the spare one if need be; NULL without that. */
+static struct nym_caller *nym_caller_get(struct nym_backlog *backlog, kuid_t uid)
+{
+	struct rb_node *parent, **link;
+	struct nym_caller *caller;
+
+	caller = nym_caller_find(backlog, uid, &parent, &link);
+	if (caller || !backlog->spare)
+		return caller;
+	caller = backlog->spare;
+	backlog->spare = NULL;
+	caller->uid = uid;
+	caller->npending = 0;
+	caller->nparked = 0;
+	INIT_LIST_HEAD(&caller->parked);
+	INIT_LIST_HEAD(&caller->turn);
+	rb_link_node(&caller->node, parent, link);
+	rb_insert_color(&caller->node, &backlog->callers);
+	return caller;
+}
+
+static void nym_caller_put(struct nym_backlog *backlog, struct nym_caller *caller)
+{
+	if (caller->npending || caller->nparked)
+		return;
+	rb_erase(&caller->node, &backlog->callers);
+	if (backlog->spare)
+		kfree(caller);
+	else
+		backlog->spare = caller;
+}
+
+/* Counting. All with the endpoint's lock. */
+
+static void nym_call_count_parked(struct nym_backlog *backlog,
+				  struct nym_caller *caller, int n)
+{
+	caller->nparked += n;
+	WRITE_ONCE(backlog->nparked, backlog->nparked + n);
+}
+
+static void nym_call_count_pending(struct nym_backlog *backlog,
+				   struct nym_caller *caller, int n)
+{
+	caller->npending += n;
+	WRITE_ONCE(backlog->npending, backlog->npending + n);
+}
+
+/**
+ * nym_call_uncharge() - a call is not parked any more
+ * @call: the call, charged or not
+ *
+ * Context: any but interrupts
+ */
+void nym_call_uncharge(struct nym_conn *call)
+{
+	if (!call->user)
+		return;
+	atomic_dec(&call->user->parked);
+	nym_user_put(call->user);
+	call->user = NULL;
+}
+
+static void nym_caller_is_refused(struct nym_endpoint *ep)
+{
+	WRITE_ONCE(ep->backlog.refused, ep->backlog.refused + 1);
+}
+
+static bool nym_call_is_privileged(const struct nym_endpoint *ep,
+				   const struct nym_conn *call)
+{
+	return call->admin || uid_eq(call->cred->fsuid, ep->owner);
+}
+
+static void nym_call_park(struct nym_endpoint *ep, struct nym_conn *call,
+			  struct nym_caller *caller)
+{
+	struct nym_backlog *backlog = &ep->backlog;
+
+	call->caller = caller;
+	call->privileged = nym_call_is_privileged(ep, call);
+	backlog->nprivileged += call->privileged;
+	list_add_tail(&call->queue, &caller->parked);
+	INIT_LIST_HEAD(&call->refusable);
+	if (!call->waits)
+		list_add_tail(&call->refusable, &backlog->refusable);
+	if (!caller->nparked)
+		list_add_tail(&caller->turn, &backlog->turns);
+	nym_call_count_parked(backlog, caller, 1);
+}
+
+/* Out of the parked ones; @call->caller stays counted by what comes next. */
+static void nym_call_unpark(struct nym_backlog *backlog, struct nym_conn *call)
+{
+	struct nym_caller *caller = call->caller;
+
+	list_del(&call->queue);
+	list_del(&call->refusable);
+	backlog->nprivileged -= call->privileged;
+	nym_call_count_parked(backlog, caller, -1);
+	if (!caller->nparked)
+		list_del_init(&caller->turn);
+	nym_call_uncharge(call);
+}
+
+/* Whoever had its turn comes last. */
+static void nym_caller_had_turn(struct nym_backlog *backlog,
+				struct nym_caller *caller)
+{
+	if (caller->nparked)
+		list_move_tail(&caller->turn, &backlog->turns);
+}
+
+/* Puts a pending call at the end of a member's queue; under RCU, too. */
+static void nym_call_give(struct nym_endpoint *ep, struct nym_conn *call,
+			  struct nym_member *member)
+{
+	struct sock *caller = rcu_dereference(call->end[NYM_CALLER].sk);
+
+	/* A pending call outlives its caller. */
+	if (caller)
+		nym_copy_peer(caller, member->sk);
+	list_add_tail(&call->queue, &member->pending);
+	WRITE_ONCE(member->npending, member->npending + 1);
+	WRITE_ONCE(member->peak, max(member->peak, member->npending));
+}
+
+/* Takes the first call of a member, still pending. */
+static struct nym_conn *nym_call_ungive(struct nym_backlog *backlog,
+					struct nym_member *member)
+{
+	struct nym_conn *call;
+
+	call = list_first_entry_or_null(&member->pending, struct nym_conn, queue);
+	if (call) {
+		list_del(&call->queue);
+		WRITE_ONCE(member->npending, member->npending - 1);
+		backlog->nshut -= !member->open;
+	}
+	return call;
+}
+
+/* A pending call leaves the backlog. */
+static void nym_call_finish(struct nym_backlog *backlog, struct nym_conn *call)
+{
+	struct nym_caller *caller = call->caller;
+
+	call->caller = NULL;
+	nym_call_count_pending(backlog, caller, -1);
+	nym_caller_put(backlog, caller);
+	nym_call_set(call, NYM_CALL_ACCEPTED);
+}
+
+/* The same for a call that nobody will accept; nym_call_reset() is to follow. */
+static void nym_call_abort(struct nym_backlog *backlog, struct nym_conn *call)
+{
+	WRITE_ONCE(backlog->dropped, backlog->dropped + 1);
+	nym_call_finish(backlog, call);
+}
+
+/* Without the lock: tells the client that its call has come to nothing. */
+static void nym_call_reset(struct nym_endpoint *ep, struct nym_conn *call)
+{
+	nym_conn_close(call, NYM_CALLED, true);
+}
+
+/* Choosing. All with the endpoint's lock. */
+
+/* How many calls those members have that take any, or will. */
+static u32 nym_backlog_used(const struct nym_backlog *backlog)
+{
+	return backlog->npending - backlog->nshut;
+}
+
+/* How many of them there may be of users without privilege. */
+static u32 nym_backlog_common(const struct nym_backlog *backlog)
+{
+	return backlog->limit - (backlog->limit >> NYM_RESERVE_SHIFT);
+}
+
+/* May one more call of this user be pending? */
+static bool nym_call_may_pend(const struct nym_endpoint *ep,
+			      const struct nym_conn *call,
+			      const struct nym_caller *caller)
+{
+	const struct nym_backlog *backlog = &ep->backlog;
+	u32 used = nym_backlog_used(backlog);
+
+	if (used >= backlog->limit)
+		return false;
+	if (nym_call_is_privileged(ep, call))
+		return true;
+	return nym_fair_room(nym_backlog_common(backlog), used,
+			     min(used, caller->npending), 1);
+}
+
+/*
+ * What was not known when the call was made, because nobody had the name, or
+ * somebody else.
+ */
+static int nym_call_verdict(const struct nym_endpoint *ep, struct nym_conn *call)
+{
+	const struct nym_member *first;
+	struct sock *sk = nym_locked_sock(ep, call->end[NYM_CALLER].sk);
+	const struct cred *old;
+	int err;
+
+	if (sk->sk_type != ep->type)
+		return -EPROTOTYPE;
+	if (call->reign == ep->reign)
+		return 0;
+	first = list_first_entry(&ep->members, struct nym_member, list);
+	old = override_creds(call->cred);
+	err = generic_permission(NYM_NO_IDMAP, SOCK_INODE(first->sk->sk_socket),
+				 MAY_WRITE | MAY_NOT_BLOCK);
+	revert_creds(old);
+	return err;
+}
+
+/* Waking. All without the endpoint's lock. */
+
+static void nym_member_wake(struct sock *sk)
+{
+	sk->sk_data_ready(sk);
 }
 
 static void nym_caller_wake(struct nym_conn *conn)
@@ -79,627 +318,618 @@ static void nym_caller_wake(struct nym_conn *conn)
 		      SOCK_WAKE_IO, POLL_OUT);
 }
 
-/*
- * Makes a call pending, and its client connected. Until somebody accepts it, the
- * best answer to who is at the other end is who listens. The endpoint's lock is
- * held: neither socket can go away.
+/* Promotion */
+
+/**
+ * struct nym_step - what has been done to one call under the lock
+ * @call: the call, or NULL if there was nothing to do; a reference
+ * @member: the socket it was given to, alive under RCU; NULL if refused
  */
-static void nym_backlog_add(struct nym_endpoint *ep, struct nym_conn *conn)
-{
-	struct nym_backlog *backlog = &ep->backlog;
-
-	nym_copy_peer(nym_locked_sock(ep, conn->end[NYM_CALLER].sk),
-		      nym_locked_sock(ep, ep->sk));
-	nym_marks_carry(&conn->marks[NYM_CALLER], nym_locked_sock(ep, ep->sk));
-	list_add_tail(&conn->queue, &backlog->pending);
-	WRITE_ONCE(backlog->npending, backlog->npending + 1);
-	nym_call_set(conn, NYM_CALL_PENDING);
-}
-
-/* Moves the oldest parked call up, if there is room: the call, with a reference. */
-static struct nym_conn *nym_backlog_promote_one(struct nym_endpoint *ep)
-{
-	struct nym_backlog *backlog = &ep->backlog;
-	struct nym_conn *call = NULL;
-
-	spin_lock(&ep->lock);
-	if (backlog->nparked && backlog->npending < backlog->limit) {
-		call = list_first_entry(&backlog->parked, struct nym_conn, queue);
-		list_del(&call->queue);
-		WRITE_ONCE(backlog->nparked, backlog->nparked - 1);
-		nym_backlog_add(ep, call);
-		refcount_inc(&call->ref);
-	}
-	spin_unlock(&ep->lock);
-	return call;
-}
+struct nym_step {
+	struct nym_conn *call;
+	struct sock *member;
+};
 
 /*
- * Moves parked calls up while there is room. Nobody is woken under the lock:
- * how much there is to wake is up to the caller's user.
+ * Until somebody accepts it, the best answer to who is at the other end is who
+ * listens.
  */
-static void nym_backlog_promote(struct nym_endpoint *ep)
+static void nym_call_promote(struct nym_endpoint *ep, struct nym_conn *call,
+			     struct nym_caller *caller, struct nym_member *member)
 {
+	nym_marks_carry(&call->marks[NYM_CALLER], member->sk);
+	nym_call_count_pending(&ep->backlog, caller, 1);
+	nym_call_give(ep, call, member);
+	nym_call_set(call, NYM_CALL_PENDING);
+}
+
+static void nym_call_refuse(struct nym_endpoint *ep, struct nym_conn *call, int err)
+{
+	/* Its socket stays: to go, it must take the call out first. */
+	struct sock *sk = nym_locked_sock(ep, call->end[NYM_CALLER].sk);
+
+	nym_call_unpark(&ep->backlog, call);
+	nym_caller_put(&ep->backlog, call->caller);
+	call->caller = NULL;
+	call->error = err;
+	nym_caller_is_refused(ep);
+	WRITE_ONCE(sk->sk_err, -err);
+	nym_call_set(call, NYM_CALL_REFUSED);
+}
+
+/* The parked call that may move on, of the users in turn. The lock is held. */
+static struct nym_conn *nym_backlog_next(struct nym_endpoint *ep)
+{
+	struct nym_backlog *backlog = &ep->backlog;
+	struct nym_caller *caller;
 	struct nym_conn *call;
 
-	while (READ_ONCE(ep->backlog.nparked)) {
-		call = nym_backlog_promote_one(ep);
-		if (!call)
-			break;
-		nym_caller_wake(call);
-		nym_conn_put(call);
-		/* One acceptor for each: they are woken one by one. */
-		nym_endpoint_wake(ep);
+	if (nym_backlog_used(backlog) >= backlog->limit)
+		return NULL;
+	/* There may be as many users as numbers for them: look only if it helps. */
+	if (nym_backlog_used(backlog) >= nym_backlog_common(backlog) &&
+	    !backlog->nprivileged)
+		return NULL;
+	list_for_each_entry(caller, &backlog->turns, turn) {
+		call = list_first_entry(&caller->parked, struct nym_conn, queue);
+		if (nym_call_may_pend(ep, call, caller))
+			return call;
 	}
+	return NULL;
+}
+
+/* The lock is held. */
+static struct nym_step nym_backlog_promote_locked(struct nym_endpoint *ep)
+{
+	struct nym_conn *call = nym_backlog_next(ep);
+	struct nym_step step = { };
+	struct nym_member *member;
+	int err;
+
+	member = call ? nym_member_choose(ep, false) : NULL;
+	if (!member)
+		return step;
+	step.call = call;
+	err = nym_call_verdict(ep, call);
+	if (err) {
+		nym_call_refuse(ep, call, err);
+		return step;
+	}
+	nym_call_unpark(&ep->backlog, call);
+	nym_caller_had_turn(&ep->backlog, call->caller);
+	nym_call_promote(ep, call, call->caller, member);
+	refcount_inc(&call->ref);
+	step.member = member->sk;
+	return step;
+}
+
+static void nym_step_tell(const struct nym_step *step)
+{
+	if (step->member) {
+		nym_caller_wake(step->call);
+		/* One acceptor for each: they are woken one by one. */
+		nym_member_wake(step->member);
+	} else {
+		nym_conn_wake_all(step->call, NYM_CALLER, POLL_HUP);
+	}
+	nym_conn_put(step->call);
 }
 
 /**
- * nym_listen() - proto_ops.listen
- * @sock: the socket
- * @backlog: how many calls beyond the first may be pending, as with AF_UNIX
+ * nym_backlog_promote() - move parked calls up while there is room
+ * @ep: the endpoint
  *
  * Context: sleeps
- * Return: 0; -EINVAL if the socket has no name or is connected or connecting
  */
-int nym_listen(struct socket *sock, int backlog)
+void nym_backlog_promote(struct nym_endpoint *ep)
 {
-	struct nym_endpoint *ep;
-	struct sock *sk = sock->sk;
-	int err = -EINVAL;
+	struct nym_step step;
 
-	lock_sock(sk);
-	nym_call_settle(sk);
-	ep = nym_sk(sk)->ep;
-	if (!ep || (sk->sk_state != TCP_CLOSE && sk->sk_state != TCP_LISTEN))
-		goto out;
-
-	nym_set_peer_current(sk);
-	spin_lock(&ep->lock);
-	WRITE_ONCE(ep->backlog.limit, (unsigned int)backlog + 1);
-	WRITE_ONCE(ep->backlog.open, !(sk->sk_shutdown & RCV_SHUTDOWN));
-	spin_unlock(&ep->lock);
-	sk->sk_max_ack_backlog = backlog;
-	/* Pairs with the acquire in nym_sock_listens(). */
-	smp_store_release(&sk->sk_state, TCP_LISTEN);
-	nym_backlog_promote(ep);
-	err = 0;
-out:
-	release_sock(sk);
-	return err;
+	while (READ_ONCE(ep->backlog.nparked)) {
+		rcu_read_lock();
+		spin_lock(&ep->lock);
+		step = nym_backlog_promote_locked(ep);
+		spin_unlock(&ep->lock);
+		if (step.call)
+			nym_step_tell(&step);
+		rcu_read_unlock();
+		if (!step.call)
+			break;
+		cond_resched();
+	}
 }
 
-/* Takes the oldest parked call out and refuses it; NULL if there is none. */
+/* Orphans */
+
+/*
+ * Has one of the open members, of which there is one, accept a pending call: the
+ * first choice, or if that may not have what goes along with it, any other.
+ * NULL if none may.
+ */
+static struct sock *nym_call_pass(struct nym_endpoint *ep, struct nym_conn *call,
+				  struct nym_member *choice)
+{
+	struct nym_marks *marks = &call->marks[NYM_CALLER];
+	struct nym_member *heir = NULL, *member;
+
+	if (nym_marks_carry(marks, choice->sk))
+		heir = choice;
+	list_for_each_entry(member, &ep->members, list) {
+		if (heir)
+			break;
+		if (member->open && nym_marks_carry(marks, member->sk))
+			heir = member;
+	}
+	if (!heir)
+		return NULL;
+	nym_call_give(ep, call, heir);
+	return heir->sk;
+}
+
+static struct nym_conn *nym_orphan_first(struct nym_backlog *backlog)
+{
+	struct nym_conn *call;
+
+	call = list_first_entry_or_null(&backlog->orphans, struct nym_conn, queue);
+	return call ?: list_first_entry_or_null(&backlog->laden, struct nym_conn,
+						queue);
+}
+
+static void nym_call_orphan(struct nym_endpoint *ep, struct nym_conn *call)
+{
+	struct nym_backlog *backlog = &ep->backlog;
+	bool laden = nym_marks_leave(&call->marks[NYM_CALLER]);
+
+	list_add_tail(&call->queue, laden ? &backlog->laden : &backlog->orphans);
+}
+
+/* Gives orphans to members. */
+static void nym_backlog_adopt(struct nym_endpoint *ep)
+{
+	struct nym_backlog *backlog = &ep->backlog;
+	struct nym_member *member;
+	struct nym_conn *call;
+	struct sock *heir;
+
+	do {
+		heir = NULL;
+		rcu_read_lock();
+		spin_lock(&ep->lock);
+		call = nym_orphan_first(backlog);
+		member = call ? nym_member_choose(ep, true) : NULL;
+		if (member) {
+			list_del(&call->queue);
+			heir = nym_call_pass(ep, call, member);
+			if (!heir)
+				nym_call_abort(backlog, call);
+		}
+		spin_unlock(&ep->lock);
+		if (heir)
+			nym_member_wake(heir);
+		rcu_read_unlock();
+		if (member && !heir)
+			nym_call_reset(ep, call);
+		cond_resched();
+	} while (member);
+}
+
+/*
+ * Nobody takes calls, and the name does not linger: orphans that carry nym
+ * sockets are reset. Among those sockets might be the only one that could ever
+ * listen, and nobody could close it.
+ */
+static void nym_backlog_prune(struct nym_endpoint *ep)
+{
+	struct nym_conn *call;
+
+	do {
+		spin_lock(&ep->lock);
+		call = ep->backlog.nopen || ep->lingers ? NULL :
+		       list_first_entry_or_null(&ep->backlog.laden,
+						struct nym_conn, queue);
+		if (call) {
+			list_del(&call->queue);
+			nym_call_abort(&ep->backlog, call);
+		}
+		spin_unlock(&ep->lock);
+		if (call)
+			nym_call_reset(ep, call);
+		cond_resched();
+	} while (call);
+}
+
+/* Members */
+
+/**
+ * nym_backlog_shut_member() - a member takes no more calls
+ * @ep: the endpoint; its lock is held
+ * @member: the member
+ *
+ * Context: any but interrupts
+ * Return: true if it was the last that took any
+ */
+bool nym_backlog_shut_member(struct nym_endpoint *ep, struct nym_member *member)
+{
+	if (!member->open)
+		return false;
+	member->open = false;
+	ep->backlog.limit -= member->limit;
+	ep->backlog.nshut += member->npending;
+	return !--ep->backlog.nopen;
+}
+
+/**
+ * nym_backlog_open() - a member takes calls
+ * @ep: the endpoint
+ * @member: the member
+ * @limit: how many may be pending at it; 0 leaves it shut
+ *
+ * Context: sleeps
+ */
+void nym_backlog_open(struct nym_endpoint *ep, struct nym_member *member,
+		      unsigned int limit)
+{
+	struct nym_backlog *backlog = &ep->backlog;
+
+	spin_lock(&ep->lock);
+	nym_backlog_shut_member(ep, member);
+	WRITE_ONCE(member->limit, limit);
+	if (limit) {
+		member->open = true;
+		backlog->limit += limit;
+		backlog->nopen++;
+		backlog->nshut -= member->npending;
+	}
+	if (limit && ep->lingers)
+		nym_linger_stop(ep, ep->nn);
+	spin_unlock(&ep->lock);
+
+	nym_backlog_adopt(ep);
+	nym_backlog_promote(ep);
+}
+
+/* One parked call that nobody will serve and that does not wait; or NULL. */
 static struct nym_conn *nym_backlog_refuse_one(struct nym_endpoint *ep)
 {
 	struct nym_backlog *backlog = &ep->backlog;
 	struct nym_conn *call;
-	struct sock *sk;
 
-	spin_lock(&ep->lock);
-	call = list_first_entry_or_null(&backlog->parked, struct nym_conn, queue);
-	if (call) {
-		list_del(&call->queue);
-		WRITE_ONCE(backlog->nparked, backlog->nparked - 1);
-		/* Its socket stays: to go, it must take the call out first. */
-		sk = nym_locked_sock(ep, call->end[NYM_CALLER].sk);
-		WRITE_ONCE(sk->sk_err, ECONNREFUSED);
-		nym_call_set(call, NYM_CALL_REFUSED);
-	}
-	spin_unlock(&ep->lock);
+	/* Behind orphans they wait for the same. */
+	if (backlog->nopen || ep->lingers || !list_empty(&backlog->orphans))
+		return NULL;
+	call = list_first_entry_or_null(&backlog->refusable, struct nym_conn,
+					refusable);
+	if (call)
+		nym_call_refuse(ep, call, -ECONNREFUSED);
 	return call;
 }
 
-static void nym_backlog_refuse(struct nym_endpoint *ep)
+/**
+ * nym_backlog_refuse() - turn away who waits, if there is nobody to wait for
+ * @ep: the endpoint
+ *
+ * Context: sleeps
+ */
+void nym_backlog_refuse(struct nym_endpoint *ep)
 {
 	struct nym_conn *call;
 
-	while ((call = nym_backlog_refuse_one(ep)) != NULL) {
+	nym_backlog_prune(ep);
+	while (READ_ONCE(ep->backlog.nparked)) {
+		spin_lock(&ep->lock);
+		call = nym_backlog_refuse_one(ep);
+		spin_unlock(&ep->lock);
+		if (!call)
+			break;
 		nym_conn_wake_all(call, NYM_CALLER, POLL_HUP);
 		nym_conn_put(call);
 		cond_resched();
 	}
 }
 
-/* Takes the oldest pending call out; NULL if there is none. */
-static struct nym_conn *nym_backlog_take(struct nym_endpoint *ep)
-{
-	struct nym_backlog *backlog = &ep->backlog;
-	struct nym_conn *call;
-
-	spin_lock(&ep->lock);
-	call = list_first_entry_or_null(&backlog->pending, struct nym_conn, queue);
-	if (call) {
-		list_del(&call->queue);
-		WRITE_ONCE(backlog->npending, backlog->npending - 1);
-		nym_call_set(call, NYM_CALL_ACCEPTED);
-	}
-	spin_unlock(&ep->lock);
-	return call;
-}
-
 /**
- * nym_backlog_shut() - take no more calls, but keep those that are pending
+ * nym_backlog_shut() - a member takes no more calls, but keeps what is pending
  * @ep: the endpoint
+ * @member: the member
  *
  * Context: sleeps
  */
-void nym_backlog_shut(struct nym_endpoint *ep)
+void nym_backlog_shut(struct nym_endpoint *ep, struct nym_member *member)
 {
 	spin_lock(&ep->lock);
-	WRITE_ONCE(ep->backlog.open, false);
+	nym_backlog_shut_member(ep, member);
 	spin_unlock(&ep->lock);
 	nym_backlog_refuse(ep);
 }
 
 /**
- * nym_backlog_close() - the endpoint's socket is being released
- * @ep: the endpoint, out of the table
+ * struct nym_leave - a call of a member that leaves
+ * @call: the call, or NULL if there is none
+ * @heir: the socket that has it now, alive under RCU, or NULL
+ * @kept: it is an orphan now
+ */
+struct nym_leave {
+	struct nym_conn *call;
+	struct sock *heir;
+	bool kept;
+};
+
+/* The lock is held. */
+static struct nym_leave nym_backlog_leave_one(struct nym_endpoint *ep,
+					      struct nym_member *member, bool alone)
+{
+	struct nym_leave leave = { .call = nym_call_ungive(&ep->backlog, member) };
+	struct nym_member *choice;
+	bool kept;
+
+	if (!leave.call)
+		return leave;
+	/* Meanwhile the name may be somebody else's. */
+	kept = !alone && uid_eq(ep->owner, member->owner) &&
+	       ep->type == member->sk->sk_type && (ep->nmembers || ep->lingers);
+	choice = kept ? nym_member_choose(ep, true) : NULL;
+	if (choice) {
+		leave.heir = nym_call_pass(ep, leave.call, choice);
+	} else if (kept) {
+		nym_call_orphan(ep, leave.call);
+		leave.kept = true;
+	}
+	if (!leave.heir && !leave.kept)
+		nym_call_abort(&ep->backlog, leave.call);
+	return leave;
+}
+
+/**
+ * nym_backlog_leave() - a member's socket is being released
+ * @ep: the endpoint
+ * @member: the member, no longer in the endpoint's list
+ * @alone: it was the last one, and the name does not linger
  *
  * Context: sleeps
  */
-void nym_backlog_close(struct nym_endpoint *ep)
+void nym_backlog_leave(struct nym_endpoint *ep, struct nym_member *member,
+		       bool alone)
 {
-	struct nym_conn *call;
+	struct nym_leave leave;
 
-	spin_lock(&ep->lock);
-	RCU_INIT_POINTER(ep->sk, NULL);
-	WRITE_ONCE(ep->backlog.open, false);
-	spin_unlock(&ep->lock);
+	do {
+		rcu_read_lock();
+		spin_lock(&ep->lock);
+		leave = nym_backlog_leave_one(ep, member, alone);
+		spin_unlock(&ep->lock);
+		if (leave.heir)
+			nym_member_wake(leave.heir);
+		rcu_read_unlock();
+		if (leave.call && !leave.heir && !leave.kept)
+			nym_call_reset(ep, leave.call);
+		cond_resched();
+	} while (leave.call);
 
+	nym_backlog_promote(ep);
 	nym_backlog_refuse(ep);
-	while ((call = nym_backlog_take(ep)) != NULL) {
-		nym_conn_close(call, NYM_CALLED, true);
+}
+
+/**
+ * nym_backlog_disown() - the name has no owner any more
+ * @ep: the endpoint; its lock is held
+ * @orphans: gets the pending calls that end with that, for nym_backlog_end()
+ *
+ * Context: any but interrupts
+ */
+void nym_backlog_disown(struct nym_endpoint *ep, struct list_head *orphans)
+{
+	list_splice_tail_init(&ep->backlog.orphans, orphans);
+	list_splice_tail_init(&ep->backlog.laden, orphans);
+}
+
+/**
+ * nym_backlog_end() - end the calls that the former owner had
+ * @ep: the endpoint
+ * @orphans: those, from nym_backlog_disown()
+ *
+ * Context: sleeps
+ */
+void nym_backlog_end(struct nym_endpoint *ep, struct list_head *orphans)
+{
+	struct nym_conn *call, *next;
+
+	list_for_each_entry_safe(call, next, orphans, queue) {
+		spin_lock(&ep->lock);
+		nym_call_abort(&ep->backlog, call);
+		spin_unlock(&ep->lock);
+		nym_call_reset(ep, call);
 		cond_resched();
 	}
+	/* Meanwhile the name may have a new owner. */
+	nym_backlog_promote(ep);
+	nym_backlog_refuse(ep);
 }
+
+/* Calls */
+
+/**
+ * nym_backlog_is_open() - are calls taken?
+ * @ep: the endpoint
+ * @waits: the caller would wait for somebody to listen
+ *
+ * Context: any but interrupts
+ * Return: 0 or -ECONNREFUSED
+ */
+int nym_backlog_is_open(struct nym_endpoint *ep, bool waits)
+{
+	bool open;
+
+	spin_lock(&ep->lock);
+	open = waits || ep->lingers || ep->backlog.nopen;
+	if (!open)
+		nym_caller_is_refused(ep);
+	spin_unlock(&ep->lock);
+	return open ? 0 : -ECONNREFUSED;
+}
+
+/* What a call still needs before it can be put into a backlog. */
+enum nym_need {
+	NYM_NEED_NOTHING,
+	NYM_NEED_CALLER,
+	NYM_NEED_USER,
+};
 
 /*
- * Lets go of a call that came to nothing. Who refused it may be about to wake
- * its socket, so the socket must not be found in it any more.
+ * Puts a call into the backlog: sets @member if it is pending at once. Returns
+ * what is missing for it, or an error. The lock is held.
  */
-static void nym_call_drop(struct sock *sk, struct nym_conn *call)
+static int nym_backlog_put(struct nym_endpoint *ep, struct nym_conn *call,
+			   struct nym_caller **new, struct sock **woken)
 {
-	RCU_INIT_POINTER(nym_sk(sk)->call, NULL);
-	RCU_INIT_POINTER(call->end[NYM_CALLER].sk, NULL);
-	nym_conn_put(call);
-}
+	struct nym_backlog *backlog = &ep->backlog;
+	struct nym_member *member = NULL;
+	struct nym_caller *caller;
+	int err;
 
-static void nym_call_begin(struct sock *sk, struct nym_conn *call)
-{
-	WRITE_ONCE(sk->sk_state, TCP_SYN_SENT);
-	sk->sk_socket->state = SS_CONNECTING;
-	rcu_assign_pointer(nym_sk(sk)->call, call);
-}
-
-/* The socket is as it was before the call; who polls it sees it change. */
-static void nym_call_end(struct sock *sk, struct nym_conn *call)
-{
-	nym_call_drop(sk, call);
-	WRITE_ONCE(sk->sk_state, TCP_CLOSE);
-	sk->sk_socket->state = SS_UNCONNECTED;
-	sk->sk_state_change(sk);
-}
-
-/**
- * nym_call_settle() - bring a socket up to date with its call
- * @sk: the socket
- *
- * Context: lock_sock held
- */
-void nym_call_settle(struct sock *sk)
-{
-	struct nym_conn *call = nym_call_of(sk);
-
-	if (!call || nym_sk(sk)->conn)
-		return;
-	switch (nym_call_get(call)) {
-	case NYM_CALL_PARKED:
-		break;
-	case NYM_CALL_PENDING:
-	case NYM_CALL_ACCEPTED:
-		nym_conn_attach(call, NYM_CALLER, sk);
-		break;
-	case NYM_CALL_REFUSED:
-		nym_call_end(sk, call);
-		break;
+	if (!backlog->nopen && !ep->lingers && !call->waits) {
+		nym_caller_is_refused(ep);
+		return -ECONNREFUSED;
 	}
+	if (!backlog->spare)
+		swap(backlog->spare, *new);
+	caller = nym_caller_get(backlog, call->cred->uid);
+	if (!caller)
+		return NYM_NEED_CALLER;
+
+	/* Room that a parked call is about to take is not for who comes now. */
+	if (!caller->nparked && nym_call_may_pend(ep, call, caller) &&
+	    !nym_backlog_next(ep))
+		member = nym_member_choose(ep, false);
+	err = member ? nym_call_verdict(ep, call) : 0;
+	if (err) {
+		nym_caller_put(backlog, caller);
+		return err;
+	}
+	if (member) {
+		call->caller = caller;
+		nym_call_promote(ep, call, caller, member);
+		*woken = member->sk;
+	} else if (call->user) {
+		nym_call_park(ep, call, caller);
+	} else {
+		nym_caller_put(backlog, caller);
+		return NYM_NEED_USER;
+	}
+	return NYM_NEED_NOTHING;
+}
+
+/* Charges a call that has to be parked to its user. */
+static int nym_call_charge(struct nym_conn *call)
+{
+	struct net *net = sock_net(rcu_access_pointer(call->end[NYM_CALLER].sk));
+	struct nym_user *user = nym_user_get(nym_net(net), call->cred->uid);
+
+	if (!user)
+		return -ENOMEM;
+	if (atomic_inc_return(&user->parked) > READ_ONCE(nym_net(net)->max_parked) &&
+	    !capable(CAP_NET_ADMIN)) {
+		atomic_dec(&user->parked);
+		nym_user_put(user);
+		return -EAGAIN;
+	}
+	call->user = user;
+	return 0;
+}
+
+static int nym_backlog_provide(struct nym_conn *call, int need,
+			       struct nym_caller **new)
+{
+	if (need == NYM_NEED_USER)
+		return nym_call_charge(call);
+	*new = kmalloc(sizeof(**new), GFP_KERNEL_ACCOUNT);
+	return *new ? 0 : -ENOMEM;
 }
 
 /**
- * nym_call_peek() - what has become of a socket's call?
- * @sk: the socket
- * @parked: is set if the call is still parked
+ * nym_backlog_submit() - put a call into the backlog
+ * @ep: the endpoint
+ * @call: the call, parked, not in a backlog yet
  *
- * Context: rcu_read_lock() held; no other lock
- * Return: the conn of a call that is parked or has become a connection, alive
- * until rcu_read_unlock(); NULL if there is none
+ * Context: sleeps
+ * Return: 0, and the backlog has the called side's reference; -ECONNREFUSED;
+ * -EAGAIN if the user has too many parked calls; -EPROTOTYPE or -EACCES if
+ * somebody has taken the name over meanwhile; -ENOMEM
  */
-struct nym_conn *nym_call_peek(struct sock *sk, bool *parked)
+int nym_backlog_submit(struct nym_endpoint *ep, struct nym_conn *call)
 {
-	struct nym_conn *call = rcu_dereference(nym_sk(sk)->call);
-	enum nym_call state;
+	struct nym_caller *new = NULL;
+	struct sock *woken = NULL;
+	int ret;
 
-	*parked = false;
-	if (!call)
-		return NULL;
-	state = nym_call_get(call);
-	*parked = state == NYM_CALL_PARKED;
-	return state == NYM_CALL_REFUSED ? NULL : call;
+	for (;;) {
+		rcu_read_lock();
+		spin_lock(&ep->lock);
+		ret = nym_backlog_put(ep, call, &new, &woken);
+		spin_unlock(&ep->lock);
+		if (woken)
+			nym_member_wake(woken);
+		rcu_read_unlock();
+		if (ret <= 0)
+			break;
+		ret = nym_backlog_provide(call, ret, &new);
+		if (ret)
+			break;
+	}
+	kfree(new);
+	/* It may have been charged for a park that it did not need. */
+	if (woken)
+		nym_call_uncharge(call);
+	return ret;
 }
 
-/* Takes a parked call back. Returns false if it has moved on meanwhile. */
-static bool nym_call_withdraw(struct nym_conn *call)
+/**
+ * nym_backlog_withdraw() - take a parked call back
+ * @ep: the endpoint
+ * @call: the call
+ *
+ * Context: sleeps
+ * Return: false if it has moved on meanwhile
+ */
+bool nym_backlog_withdraw(struct nym_endpoint *ep, struct nym_conn *call)
 {
-	struct nym_endpoint *ep = call->end[NYM_CALLED].ep;
 	bool parked;
 
 	spin_lock(&ep->lock);
 	parked = call->state == NYM_CALL_PARKED;
 	if (parked) {
-		list_del(&call->queue);
-		WRITE_ONCE(ep->backlog.nparked, ep->backlog.nparked - 1);
+		nym_call_unpark(&ep->backlog, call);
+		nym_caller_put(&ep->backlog, call->caller);
+		call->caller = NULL;
 		nym_call_set(call, NYM_CALL_REFUSED);
 	}
 	spin_unlock(&ep->lock);
-	if (parked)
-		nym_conn_put(call);
-	return parked;
+	if (!parked)
+		return false;
+	nym_conn_put(call);
+	/* There may be room for the one behind it, if that has privilege. */
+	nym_backlog_promote(ep);
+	return true;
 }
 
 /**
- * nym_call_close() - let go of a socket's call, or of its connection
- * @sk: a socket that is being released
+ * nym_backlog_take() - take a member's oldest pending call out
+ * @ep: the endpoint
+ * @member: the member
  *
- * Context: sleeps; no other call on the socket can run
+ * Context: any but interrupts
+ * Return: the call with the called side's reference; NULL if there is none
  */
-void nym_call_close(struct sock *sk)
-{
-	struct nym_conn *call = rcu_dereference_protected(nym_sk(sk)->call, 1);
-
-	if (!call)
-		return;
-	if (!nym_sk(sk)->conn &&
-	    (nym_call_withdraw(call) || nym_call_get(call) == NYM_CALL_REFUSED))
-		nym_call_drop(sk, call);
-	else
-		nym_conn_close(call, nym_sk(sk)->side, false);
-}
-
-/* Everything that can fail or sleep, before the endpoint is locked. */
-static struct nym_conn *nym_call_alloc(struct sock *sk, struct nym_endpoint *ep)
-{
-	struct nym_conn *call = nym_conn_alloc();
-	struct nym_end *end;
-
-	if (!call)
-		return NULL;
-	end = &call->end[NYM_CALLER];
-	rcu_assign_pointer(end->sk, sk);
-	nym_marks_carry(&call->marks[NYM_CALLED], sk);
-	if (nym_sk(sk)->ep)
-		end->ep = nym_endpoint_get(nym_sk(sk)->ep);
-	else
-		end->id = nym_registry_id(sock_net(sk));
-	call->end[NYM_CALLED].ep = nym_endpoint_get(ep);
-	call->state = NYM_CALL_PARKED;
-	call->pid = get_pid(task_tgid(current));
-	call->cred = get_current_cred();
-	return call;
-}
-
-/* 0 if the endpoint, whose lock is held, takes calls; else why not. */
-static int nym_backlog_is_open(const struct nym_endpoint *ep)
-{
-	if (!rcu_access_pointer(ep->sk))
-		return -ENOENT;
-	return ep->backlog.open ? 0 : -ECONNREFUSED;
-}
-
-static int nym_call_submit(struct nym_endpoint *ep, struct nym_conn *call)
-{
-	struct nym_backlog *backlog = &ep->backlog;
-	int err;
-
-	spin_lock(&ep->lock);
-	err = nym_backlog_is_open(ep);
-	if (err) {
-		/* Not taken. */
-	} else if (backlog->nparked || backlog->npending >= backlog->limit) {
-		list_add_tail(&call->queue, &backlog->parked);
-		WRITE_ONCE(backlog->nparked, backlog->nparked + 1);
-	} else {
-		nym_backlog_add(ep, call);
-	}
-	spin_unlock(&ep->lock);
-	return err;
-}
-
-/* What AF_UNIX finds out about the other side, in its order. */
-static int nym_connect_check(struct sock *sk, struct nym_endpoint *ep)
-{
-	int err = nym_endpoint_permission(ep, MAY_WRITE);
-
-	if (err)
-		return err;
-	if (ep->type != sk->sk_type)
-		return -EPROTOTYPE;
-	spin_lock(&ep->lock);
-	err = nym_backlog_is_open(ep);
-	spin_unlock(&ep->lock);
-	if (err)
-		return err;
-	if (sk->sk_state == TCP_ESTABLISHED)
-		return -EISCONN;
-	if (sk->sk_state != TCP_CLOSE)
-		return -EINVAL;
-	return 0;
-}
-
-/*
- * Calls one endpoint. Returns 0 when the call is in the backlog; -ENOENT if the
- * name has gone, so that another may have it now.
- */
-static int nym_connect_endpoint(struct sock *sk, struct nym_endpoint *ep)
+struct nym_conn *nym_backlog_take(struct nym_endpoint *ep,
+				  struct nym_member *member)
 {
 	struct nym_conn *call;
-	int err;
 
-	err = nym_connect_check(sk, ep);
-	if (err)
-		return err;
-	call = nym_call_alloc(sk, ep);
-	if (!call)
-		return -ENOMEM;
-	/* Before others can see the call, so that who is woken by it finds it. */
-	nym_call_begin(sk, call);
-
-	err = nym_call_submit(ep, call);
-	if (err) {
-		/* The backlog has not taken its reference. */
-		nym_conn_put(call);
-		nym_call_end(sk, call);
-		return err;
+	spin_lock(&ep->lock);
+	call = nym_call_ungive(&ep->backlog, member);
+	if (call) {
+		nym_call_finish(&ep->backlog, call);
+		WRITE_ONCE(member->accepted, member->accepted + 1);
 	}
-	if (nym_call_get(call) != NYM_CALL_PARKED)
-		nym_endpoint_wake(ep);
-	return 0;
-}
-
-static int nym_connect_name(struct sock *sk, const struct nym_name *name)
-{
-	int err;
-
-	do {
-		struct nym_endpoint *ep = nym_endpoint_find(sock_net(sk), name);
-
-		if (!ep)
-			return -ECONNREFUSED;
-		err = nym_connect_endpoint(sk, ep);
-		nym_endpoint_put(ep);
-	} while (err == -ENOENT);
-	return err;
-}
-
-/* Sleeps until a parked call has moved. The socket is unlocked meanwhile. */
-static long nym_call_sleep(struct sock *sk, struct nym_conn *call, long timeo)
-{
-	DEFINE_WAIT_FUNC(wait, woken_wake_function);
-
-	add_wait_queue(sk_sleep(sk), &wait);
-	/* Pairs with the barrier in nym_caller_wake(). */
-	smp_mb();
-	while (nym_call_get(call) == NYM_CALL_PARKED && timeo &&
-	       !signal_pending(current)) {
-		release_sock(sk);
-		timeo = wait_woken(&wait, TASK_INTERRUPTIBLE, timeo);
-		lock_sock(sk);
-	}
-	remove_wait_queue(sk_sleep(sk), &wait);
-	return timeo;
-}
-
-/*
- * Waits for a parked call that this thread has made. Meanwhile others may
- * settle it, as any call on the socket does; so it is held.
- */
-static int nym_connect_wait(struct sock *sk, struct nym_conn *call, long timeo)
-{
-	int err = 0;
-
-	refcount_inc(&call->ref);
-	timeo = nym_call_sleep(sk, call, timeo);
-	if (nym_call_withdraw(call)) {
-		err = signal_pending(current) ? sock_intr_errno(timeo) : -EAGAIN;
-	} else if (nym_call_get(call) == NYM_CALL_REFUSED) {
-		err = -ECONNREFUSED;
-		/* Reported here, unless the socket is another call's by now. */
-		if (!nym_call_of(sk) || nym_call_of(sk) == call)
-			sock_error(sk);
-	}
-	nym_call_settle(sk);
-	nym_conn_put(call);
-	return err;
-}
-
-/* The outcome of the call that the socket has just made. */
-static int nym_connect_result(struct sock *sk, long timeo)
-{
-	struct nym_conn *call = nym_call_of(sk);
-
-	if (nym_call_get(call) == NYM_CALL_PARKED) {
-		if (!timeo)
-			return -EINPROGRESS;
-		return nym_connect_wait(sk, call, timeo);
-	}
-	nym_call_settle(sk);
-	return nym_sk(sk)->conn ? 0 : sock_error(sk) ?: -ECONNREFUSED;
-}
-
-static int nym_connect_locked(struct socket *sock, const struct nym_name *name,
-			      int flags)
-{
-	struct sock *sk = sock->sk;
-	int err;
-
-	if (sock->state == SS_CONNECTING) {
-		nym_call_settle(sk);
-		if (nym_sk(sk)->conn)
-			goto connected;
-		if (nym_call_of(sk))
-			return -EALREADY;
-	}
-	/* The result of an earlier call, if nobody has asked for it yet. */
-	if (sk->sk_state == TCP_CLOSE) {
-		err = sock_error(sk);
-		if (err)
-			return err;
-	}
-
-	err = nym_connect_name(sk, name);
-	if (!err)
-		err = nym_connect_result(sk, sock_sndtimeo(sk, flags & O_NONBLOCK));
-	if (err)
-		return err;
-connected:
-	sock->state = SS_CONNECTED;
-	return 0;
-}
-
-/**
- * nym_connect() - proto_ops.connect of connection-oriented sockets
- * @sock: the socket
- * @addr: a name
- * @len: length of @addr
- * @flags: O_NONBLOCK
- *
- * Context: sleeps
- * Return: 0; -EINVAL for a bad address or a listening socket; -ECONNREFUSED
- * if nobody listens there; -EACCES; -EPROTOTYPE; -EISCONN; -ENOMEM. With a
- * full backlog -EINPROGRESS and then -EALREADY if non-blocking, else -EAGAIN
- * after SO_SNDTIMEO and -EINTR or -ERESTARTSYS after a signal.
- */
-int nym_connect(struct socket *sock, struct nym_sockaddr *addr, int len, int flags)
-{
-	struct sock *sk = sock->sk;
-	struct nym_name name;
-	int err;
-
-	err = nym_name_parse(&name, addr, len);
-	if (err)
-		return err;
-	if (!name.len)
-		return -EINVAL;
-
-	lock_sock(sk);
-	err = nym_connect_locked(sock, &name, flags);
-	release_sock(sk);
-	return err;
-}
-
-/*
- * Waits until a call is pending: 0, or why not. Woken one by one, so whoever
- * is woken looks at the backlog before anything else may send it away.
- */
-static int nym_accept_wait(struct sock *sk, struct nym_endpoint *ep, long *timeo)
-{
-	DEFINE_WAIT(wait);
-	int err = 0;
-
-	if (READ_ONCE(ep->backlog.npending))
-		return 0;
-	for (;;) {
-		prepare_to_wait_exclusive(sk_sleep(sk), &wait, TASK_INTERRUPTIBLE);
-		if (READ_ONCE(ep->backlog.npending))
-			break;
-		if (!*timeo)
-			err = -EAGAIN;
-		else if (READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN)
-			err = -EINVAL;
-		else if (signal_pending(current))
-			err = sock_intr_errno(*timeo);
-		if (err)
-			break;
-		*timeo = schedule_timeout(*timeo);
-	}
-	finish_wait(sk_sleep(sk), &wait);
-	return err;
-}
-
-/* Makes the called side of a conn the new socket. Cannot fail. */
-static void nym_accept_attach(struct nym_conn *conn, struct sock *listener,
-			      struct sock *sk, struct socket *newsock)
-{
-	struct sock *caller;
-
-	nym_set_peer(sk, conn->pid, conn->cred);
-	conn->pid = NULL;
-	conn->cred = NULL;
-	sock_graft(sk, newsock);
-	nym_set_passcred(sk, nym_passcred(listener));
-	nym_sk(sk)->passrights = READ_ONCE(nym_sk(listener)->passrights);
-	nym_marks_carry(&conn->marks[NYM_CALLER], sk);
-	nym_conn_attach(conn, NYM_CALLED, sk);
-	newsock->state = SS_CONNECTED;
-
-	/*
-	 * The caller wakes nobody until it sees this. What it sent before is
-	 * seen by whoever sleeps on the new socket, because entering a wait
-	 * queue is a full barrier, as there is one between its sending and
-	 * waking.
-	 */
-	rcu_assign_pointer(conn->end[NYM_CALLED].sk, sk);
-
-	rcu_read_lock();
-	caller = rcu_dereference(conn->end[NYM_CALLER].sk);
-	if (caller)
-		nym_set_peer_current(caller);
-	rcu_read_unlock();
-}
-
-/**
- * nym_accept() - proto_ops.accept
- * @sock: the listening socket
- * @newsock: to become the connection
- * @flags: O_NONBLOCK
- * @kern: the new socket is a kernel socket
- *
- * Context: sleeps
- * Return: 0; -EINVAL if not listening, or shut down and empty; -EAGAIN;
- * -EINTR or -ERESTARTSYS; -ENOMEM
- */
-int nym_accept(struct socket *sock, struct socket *newsock, int flags,
-	       bool kern)
-{
-	struct sock *sk = sock->sk, *newsk = NULL;
-	struct nym_conn *conn = NULL;
-	struct nym_endpoint *ep;
-	long timeo;
-	int err;
-
-	if (!nym_sock_listens(sk))
-		return -EINVAL;
-	ep = nym_sock_endpoint(sk);
-	timeo = sock_rcvtimeo(sk, flags & O_NONBLOCK);
-
-	do {
-		err = nym_accept_wait(sk, ep, &timeo);
-		if (!err && !newsk)
-			newsk = nym_sock_alloc(sock_net(sk), NULL, sk->sk_type, kern);
-		if (!err && !newsk)
-			err = -ENOMEM;
-		if (!err)
-			conn = nym_backlog_take(ep);
-	} while (!err && !conn);
-
-	if (err) {
-		if (newsk)
-			nym_sock_discard(newsk);
-		/* Who was woken for a call and cannot take it wakes the next. */
-		if (READ_ONCE(ep->backlog.npending))
-			nym_endpoint_wake(ep);
-		return err;
-	}
-	nym_backlog_promote(ep);
-	nym_accept_attach(conn, sk, newsk, newsock);
-	return 0;
+	spin_unlock(&ep->lock);
+	return call;
 }

@@ -16,7 +16,6 @@
 #include <linux/sched/signal.h>
 
 #include "af_nym.h"
-#include "trace.h"
 
 static struct nym_conn *nym_call_of(struct sock *sk)
 {
@@ -56,7 +55,6 @@ int nym_listen(struct socket *sock, int backlog)
 	smp_store_release(&sk->sk_state, TCP_LISTEN);
 	nym_backlog_open(ep, nym_sk(sk)->member,
 			 sk->sk_shutdown & RCV_SHUTDOWN ? 0 : nym_listen_limit(backlog));
-	nym_stat_inc(ep->nn, NYM_STAT_LISTENS);
 	err = 0;
 out:
 	release_sock(sk);
@@ -244,7 +242,6 @@ static int nym_connect_name(struct sock *sk, const struct nym_name *name)
 	if (!ep) {
 		if (nym_sk(sk)->waits)
 			return -ENOMEM;
-		nym_stat_inc(nym_net(sock_net(sk)), NYM_STAT_REFUSED);
 		return -ECONNREFUSED;
 	}
 	err = nym_connect_endpoint(sk, ep);
@@ -365,7 +362,6 @@ int nym_connect(struct socket *sock, struct nym_sockaddr *addr, int len, int fla
 	lock_sock(sk);
 	err = nym_connect_locked(sock, &name, flags);
 	release_sock(sk);
-	trace_nym_connect(sk, name.text, err);
 	return err;
 }
 
@@ -473,12 +469,9 @@ int nym_accept(struct socket *sock, struct socket *newsock, int flags,
 		/* Who was woken for a call and cannot take it wakes the next. */
 		if (READ_ONCE(member->npending))
 			sk->sk_data_ready(sk);
-		trace_nym_accept(sk, ep->name.text, 0, err);
 		return err;
 	}
-	nym_stat_inc(ep->nn, NYM_STAT_ACCEPTS);
 	nym_backlog_promote(ep);
 	nym_accept_attach(conn, sk, newsk, newsock);
-	trace_nym_accept(sk, ep->name.text, SOCK_INODE(newsock)->i_ino, 0);
 	return 0;
 }

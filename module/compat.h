@@ -12,6 +12,8 @@
 #include <linux/fs.h>
 #include <linux/net.h>
 #include <linux/socket.h>
+#include <linux/sysctl.h>
+#include <net/net_namespace.h>
 #include <net/sock.h>
 
 /*
@@ -79,6 +81,27 @@ static inline void nym_set_passcred(struct sock *sk, bool on)
 {
 	sk->sk_scm_credentials = on;
 }
+#endif
+
+/*
+ * register_net_sysctl() is told how long the table is since 6.6 ("sysctl: Add
+ * size to register_net_sysctl function"); handlers may not change it since 6.11
+ * ("sysctl: treewide: constify the ctl_table argument of proc_handlers").
+ */
+#ifdef NYM_HAVE_SYSCTL_SZ
+#define nym_register_sysctls register_net_sysctl_sz
+#else
+static inline struct ctl_table_header *
+nym_register_sysctls(struct net *net, const char *path, struct ctl_table *table,
+		     size_t size)
+{
+	return register_net_sysctl(net, path, table);
+}
+#endif
+#ifdef NYM_HAVE_CONST_CTL_TABLE
+#define nym_ctl_table const struct ctl_table
+#else
+#define nym_ctl_table struct ctl_table
 #endif
 
 #endif /* _NYM_COMPAT_H */

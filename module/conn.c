@@ -57,6 +57,7 @@ void nym_conn_put(struct nym_conn *conn)
 	nym_ring_destroy(&conn->ring[NYM_CALLED]);
 	nym_endpoint_put(conn->end[NYM_CALLER].ep);
 	nym_endpoint_put(conn->end[NYM_CALLED].ep);
+	nym_call_uncharge(conn);
 	put_pid(conn->pid);
 	put_cred(conn->cred);
 	call_rcu(&conn->rcu, nym_conn_free_rcu);

@@ -10,12 +10,14 @@
  * has been copied. They are woken one by one, so whoever was woken and leaves
  * datagrams behind wakes the next.
  *
- * Destinations are endpoints. A connected socket keeps the endpoint, which
- * keeps the name; when its socket has gone, the name is looked up again.
+ * Destinations are endpoints, that is, names: whoever has the name now gets the
+ * datagram. A connected socket has asked for permission when it connected, and
+ * asks again when the name has been taken over.
  *
- * A sender without room sleeps on the receiver's @room queue and on its own,
- * where shutdown and the like are told. Pollers sleep only on their own queue:
- * a relay in @room wakes them.
+ * A sender without room sleeps on the receiver's @room queue, or the name's if
+ * any of several members will do, and on its own, where shutdown and the like
+ * are told. Pollers sleep only on their own queue: a relay in the other wakes
+ * them.
  *
  * Locks: see dgram.h. lock_sock(sk) is held by connect and never for sending or
  * receiving.
@@ -29,27 +31,18 @@
 /* What AF_UNIX takes off SO_SNDBUF for the longest datagram. */
 #define NYM_DGRAM_HEAD	32
 
-/* The endpoint's socket with a reference, or NULL. */
-static struct sock *nym_endpoint_sock(struct nym_endpoint *ep)
-{
-	struct sock *sk;
-
-	rcu_read_lock();
-	sk = rcu_dereference(ep->sk);
-	if (sk && !refcount_inc_not_zero(&sk->sk_refcnt))
-		sk = NULL;
-	rcu_read_unlock();
-	return sk;
-}
-
-/* Where a socket is connected to, with a reference, or NULL. */
-static struct nym_endpoint *nym_dgram_dest(struct sock *sk)
+/*
+ * Where a socket is connected to, with a reference, or NULL; and under which
+ * reign it has permission there.
+ */
+static struct nym_endpoint *nym_dgram_dest(struct sock *sk, u32 *reign)
 {
 	struct nym_dgram_sock *dsk = nym_dgram_sk(sk);
 	struct nym_endpoint *ep;
 
 	spin_lock(&dsk->lock);
 	ep = dsk->dest;
+	*reign = dsk->reign;
 	if (ep)
 		nym_endpoint_get(ep);
 	spin_unlock(&dsk->lock);
@@ -61,55 +54,74 @@ static struct nym_endpoint *nym_dgram_dest(struct sock *sk)
  * has sent is not for the new one to answer for: it goes to @dropped.
  */
 static struct nym_endpoint *nym_dgram_set_dest(struct sock *sk,
-					       struct nym_endpoint *ep,
+					       struct nym_endpoint *ep, u32 reign,
 					       struct list_head *dropped)
 {
 	struct nym_dgram_sock *dsk = nym_dgram_sk(sk);
 
 	spin_lock(&dsk->lock);
 	swap(dsk->dest, ep);
+	dsk->reign = reign;
 	WRITE_ONCE(dsk->want, 0);
-	if (ep && !nym_endpoint_same(ep, dsk->dest))
+	if (ep && ep != dsk->dest)
 		nym_dgram_flush(dsk, dropped);
 	spin_unlock(&dsk->lock);
 	return ep;
 }
 
-/* Looks a name up, as who sends there: an endpoint with a reference. */
+/* A name to send to, with a reference. */
 static struct nym_endpoint *nym_dgram_find(struct sock *sk,
 					   const struct nym_name *name)
 {
 	struct nym_endpoint *ep;
+
+	if (READ_ONCE(nym_sk(sk)->waits)) {
+		ep = nym_endpoint_await(sock_net(sk), name);
+		return ep ? ep : ERR_PTR(-ENOMEM);
+	}
+	ep = nym_endpoint_find(sock_net(sk), name);
+	return ep ? ep : ERR_PTR(-ECONNREFUSED);
+}
+
+/*
+ * Who is to get a datagram: a socket with a reference, NULL if nobody has the
+ * name, or an error. @reign is the one under which the sender had permission.
+ */
+static struct sock *nym_dgram_target(struct sock *sk, struct nym_endpoint *ep,
+				     u32 *reign)
+{
+	struct sock *to;
+	u32 now;
 	int err;
 
 	do {
-		ep = nym_endpoint_find(sock_net(sk), name);
-		if (!ep)
-			return ERR_PTR(-ECONNREFUSED);
-		err = nym_endpoint_permission(ep, MAY_WRITE);
-		if (!err && ep->type != sk->sk_type)
+		to = nym_member_sock(ep, sk, &now);
+		if (!to)
+			return NULL;
+		err = 0;
+		if (now != *reign)
+			err = nym_endpoint_permission(ep, MAY_WRITE);
+		if (!err && to->sk_type != sk->sk_type)
 			err = -EPROTOTYPE;
-		if (!err)
-			return ep;
-		nym_endpoint_put(ep);
+		if (!err) {
+			*reign = now;
+			return to;
+		}
+		sock_put(to);
 	} while (err == -ENOENT);
 	return ERR_PTR(err);
 }
 
-/* A connected socket's destination has gone: to whoever has its name now. */
-static int nym_dgram_follow(struct sock *sk, struct nym_endpoint *old)
+/* Would a sender rather wait than hear that nobody has the name? */
+static bool nym_dgram_waits(const struct sock *sk, const struct nym_endpoint *ep)
 {
-	struct nym_dgram_sock *dsk = nym_dgram_sk(sk);
-	struct nym_endpoint *ep = nym_dgram_find(sk, &old->name);
+	return READ_ONCE(nym_sk(sk)->waits) || READ_ONCE(ep->lingers);
+}
 
-	if (IS_ERR(ep))
-		return PTR_ERR(ep);
-	spin_lock(&dsk->lock);
-	if (dsk->dest == old)
-		swap(dsk->dest, ep);
-	spin_unlock(&dsk->lock);
-	nym_endpoint_put(ep);
-	return 0;
+static bool nym_dgram_is_awaited(const struct sock *sk,
+				 const struct nym_endpoint *ep)
+{
+	return nym_dgram_waits(sk, ep) && !READ_ONCE(ep->nmembers);
 }
 
 /* In @room of another socket, where there may be room now. Works once. */
@@ -129,9 +141,8 @@ static int nym_dgram_relay(wait_queue_entry_t *wait, unsigned int mode,
 	return 0;
 }
 
-static void nym_relay_unlink(struct nym_dgram_sock *dsk, struct sock *to)
+static void nym_relay_unlink(struct nym_dgram_sock *dsk, wait_queue_head_t *room)
 {
-	wait_queue_head_t *room = &nym_dgram_sk(to)->room;
 	unsigned long flags;
 
 	spin_lock_irqsave(&room->lock, flags);
@@ -139,9 +150,8 @@ static void nym_relay_unlink(struct nym_dgram_sock *dsk, struct sock *to)
 	spin_unlock_irqrestore(&room->lock, flags);
 }
 
-static void nym_relay_link(struct nym_dgram_sock *dsk, struct sock *to)
+static void nym_relay_link(struct nym_dgram_sock *dsk, wait_queue_head_t *room)
 {
-	wait_queue_head_t *room = &nym_dgram_sk(to)->room;
 	unsigned long flags;
 
 	spin_lock_irqsave(&room->lock, flags);
@@ -151,50 +161,138 @@ static void nym_relay_link(struct nym_dgram_sock *dsk, struct sock *to)
 }
 
 /*
- * Has the pollers of @sk woken when there is room at @to, or not at all if that
- * is NULL; if it is still connected to @ep, that is. Else somebody else has seen
- * to it.
+ * Has the pollers of @sk woken from there, if it is still connected to @ep; else
+ * somebody else has seen to it. Takes over the reference.
  */
-static bool nym_dgram_set_relay(struct sock *sk, struct nym_endpoint *ep,
-				struct sock *to)
+static bool nym_dgram_set_relay(struct sock *sk, const struct nym_endpoint *ep,
+				struct nym_relay_at at)
 {
 	struct nym_dgram_sock *dsk = nym_dgram_sk(sk);
-	struct sock *old = to;
 	bool is;
 
-	if (to)
-		sock_hold(to);
 	spin_lock(&dsk->lock);
-	is = nym_endpoint_same(dsk->dest, ep);
+	is = dsk->dest == ep;
 	if (is) {
-		old = dsk->relay_to;
-		if (old && old != to)
-			nym_relay_unlink(dsk, old);
-		if (to)
-			nym_relay_link(dsk, to);
-		dsk->relay_to = to;
+		if (dsk->relay_at.room && dsk->relay_at.room != at.room)
+			nym_relay_unlink(dsk, dsk->relay_at.room);
+		if (at.room)
+			nym_relay_link(dsk, at.room);
+		swap(dsk->relay_at, at);
 	}
 	spin_unlock(&dsk->lock);
-	if (old)
-		sock_put(old);
+	if (at.sk)
+		sock_put(at.sk);
+	nym_endpoint_put(at.ep);
 	return is;
 }
 
-/*
- * Is there no room at @to, which is at @ep, for what @sk wants to send? If so,
- * and if it is connected to that, its pollers will be woken when there is.
- */
-static bool nym_dgram_stall(struct sock *sk, struct nym_endpoint *ep,
-			    struct sock *to, u32 cost)
+static void nym_dgram_relay_off(struct sock *sk, const struct nym_endpoint *ep)
 {
-	if (nym_dgram_check_room(to, sk, cost) != -EAGAIN)
+	nym_dgram_set_relay(sk, ep, (struct nym_relay_at){ });
+}
+
+/**
+ * struct nym_room - where a datagram could go
+ * @ep: the name that it is for
+ * @to: the member that it is for
+ * @any: another member will do
+ *
+ * Whoever waits for room waits at the name if any member will do.
+ */
+struct nym_room {
+	struct nym_endpoint *ep;
+	struct sock *to;
+	bool any;
+};
+
+static struct nym_room nym_room_at(struct nym_endpoint *ep, struct sock *to)
+{
+	return (struct nym_room){ .ep = ep, .to = to, .any = nym_member_any(ep) };
+}
+
+static wait_queue_head_t *nym_room_wait(const struct nym_room *room)
+{
+	return room->any ? &room->ep->wait : &nym_dgram_sk(room->to)->room;
+}
+
+/* How often room has been made there. */
+static u32 nym_room_round(const struct nym_room *room)
+{
+	return room->any ? atomic_read(&room->ep->round) :
+			   READ_ONCE(nym_dgram_sk(room->to)->round);
+}
+
+static bool nym_room_is_full(const struct nym_room *room, struct sock *from, u32 cost)
+{
+	struct sock *other;
+	u32 reign;
+
+	if (nym_dgram_check_room(room->to, from, cost) != -EAGAIN)
+		return false;
+	if (!room->any)
+		return true;
+	other = nym_member_with_room(room->ep, from, cost, &reign);
+	if (other)
+		sock_put(other);
+	return !other;
+}
+
+/* Is it somewhere else now that one has to wait? */
+static bool nym_room_has_moved(const struct nym_room *room)
+{
+	return room->any != nym_member_any(room->ep);
+}
+
+static struct nym_relay_at nym_room_relay(const struct nym_room *room)
+{
+	struct nym_relay_at at = { .room = nym_room_wait(room) };
+
+	if (room->any) {
+		at.ep = nym_endpoint_get(room->ep);
+	} else {
+		sock_hold(room->to);
+		at.sk = room->to;
+	}
+	return at;
+}
+
+/*
+ * Is there no room for what @sk wants to send? If so, and if it is connected to
+ * that name, its pollers will be woken when there is.
+ */
+static bool nym_dgram_stall(struct sock *sk, struct nym_room *room, u32 cost)
+{
+	do {
+		room->any = nym_member_any(room->ep);
+		if (!nym_room_is_full(room, sk, cost))
+			return false;
+		sk_set_bit(SOCKWQ_ASYNC_NOSPACE, sk);
+		if (!nym_dgram_set_relay(sk, room->ep, nym_room_relay(room)))
+			return true;
+		/* Pairs with wq_has_sleeper() in nym_room_wake(). */
+		smp_mb();
+		/* Who came or went has looked for sleepers in one place only. */
+	} while (nym_room_has_moved(room));
+	return nym_room_is_full(room, sk, cost);
+}
+
+/*
+ * Has nobody the name, and is @sk to wait? If so, its pollers will be woken when
+ * somebody has.
+ */
+static bool nym_dgram_stall_name(struct sock *sk, struct nym_endpoint *ep)
+{
+	struct nym_relay_at at = { .room = &ep->wait, .ep = ep };
+
+	if (!nym_dgram_is_awaited(sk, ep))
 		return false;
 	sk_set_bit(SOCKWQ_ASYNC_NOSPACE, sk);
-	if (!nym_dgram_set_relay(sk, ep, to))
+	nym_endpoint_get(ep);
+	if (!nym_dgram_set_relay(sk, ep, at))
 		return true;
-	/* Pairs with wq_has_sleeper() in nym_dgram_made_room(). */
+	/* Pairs with wq_has_sleeper() in nym_bind_name(). */
 	smp_mb();
-	return nym_dgram_check_room(to, sk, cost) == -EAGAIN;
+	return nym_dgram_is_awaited(sk, ep);
 }
 
 /* Is the socket connected to this name? If so, notes what did not fit there. */
@@ -205,7 +303,7 @@ static bool nym_dgram_is_dest(struct sock *sk, const struct nym_endpoint *ep,
 	bool is;
 
 	spin_lock(&dsk->lock);
-	is = nym_endpoint_same(dsk->dest, ep);
+	is = dsk->dest == ep;
 	if (is && want)
 		WRITE_ONCE(dsk->want, want);
 	spin_unlock(&dsk->lock);
@@ -216,39 +314,106 @@ static bool nym_dgram_is_dest(struct sock *sk, const struct nym_endpoint *ep,
  * A datagram did not fit. If it was for the socket's peer, poll() must find room
  * for it from now on. False: there is room meanwhile.
  */
-static bool nym_dgram_refuse(struct sock *sk, struct nym_endpoint *ep,
-			     struct sock *to, u32 cost)
+static bool nym_dgram_refuse(struct sock *sk, struct nym_room *room, u32 cost)
 {
-	return !nym_dgram_is_dest(sk, ep, cost) ||
-	       nym_dgram_stall(sk, ep, to, cost);
+	return !nym_dgram_is_dest(sk, room->ep, cost) ||
+	       nym_dgram_stall(sk, room, cost);
+}
+
+static void nym_room_wake(wait_queue_head_t *wait)
+{
+	if (wq_has_sleeper(wait))
+		wake_up_interruptible_poll(wait, NYM_POLLOUT);
 }
 
 /* Wakes a sender, after datagrams have left the queue. */
 static void nym_dgram_made_room(struct nym_dgram_sock *dsk)
 {
-	if (wq_has_sleeper(&dsk->room))
-		wake_up_interruptible_poll(&dsk->room, NYM_POLLOUT);
+	struct nym_endpoint *ep = nym_sock_endpoint(&dsk->nsk.sk);
+
+	nym_room_wake(&dsk->room);
+	if (ep && READ_ONCE(ep->nmembers) > 1) {
+		atomic_inc(&ep->round);
+		nym_room_wake(&ep->wait);
+	}
 }
 
-/*
- * Sleeps until there may be room at @to. Senders are woken one by one: whoever
- * goes away wakes the next, and so does whoever finds no room after all, once
- * each time that room was made.
- */
-static long nym_dgram_wait_room(struct sock *sk, struct sock *to,
-				struct nym_dgram *d, long timeo)
+/* Has all senders look again: the socket does not take what it took before. */
+static void nym_dgram_changed(struct sock *sk)
 {
-	struct nym_dgram_sock *dsk = nym_dgram_sk(to);
-	DEFINE_WAIT(room);
+	struct nym_endpoint *ep = nym_sock_endpoint(sk);
+
+	wake_up_interruptible_all(&nym_dgram_sk(sk)->room);
+	if (ep && READ_ONCE(ep->nmembers) > 1)
+		wake_up_interruptible_all(&ep->wait);
+}
+
+/**
+ * nym_dgram_joined() - a name has one more member
+ * @ep: the name
+ *
+ * Senders that wait for the name can go on, and those that wait for room at the
+ * member that was alone.
+ *
+ * Context: sleeps
+ */
+void nym_dgram_joined(struct nym_endpoint *ep)
+{
+	struct sock *first;
+	u32 reign;
+
+	if (wq_has_sleeper(&ep->wait))
+		wake_up_interruptible_all(&ep->wait);
+	if (READ_ONCE(ep->nmembers) < 2 || READ_ONCE(ep->type) != SOCK_DGRAM)
+		return;
+	first = nym_member_peek(ep, NULL, &reign);
+	if (first && first->sk_type == SOCK_DGRAM)
+		wake_up_interruptible_all(&nym_dgram_sk(first)->room);
+	if (first)
+		sock_put(first);
+}
+
+/* May a sender sleep? If not, what ends its waiting is told afterwards. */
+static bool nym_dgram_may_sleep(struct sock *sk)
+{
+	return !signal_pending(current) && !READ_ONCE(sk->sk_err) &&
+	       !(READ_ONCE(sk->sk_shutdown) & SEND_SHUTDOWN);
+}
+
+/* Sleeps until somebody may have the name. */
+static long nym_dgram_wait_name(struct sock *sk, struct nym_endpoint *ep,
+				long timeo)
+{
+	DEFINE_WAIT(name);
 	DEFINE_WAIT(own);
 
 	add_wait_queue(sk_sleep(sk), &own);
-	prepare_to_wait_exclusive(&dsk->room, &room, TASK_INTERRUPTIBLE);
-	if (nym_dgram_check_room(to, sk, d->cost) == -EAGAIN &&
-	    !signal_pending(current) && !READ_ONCE(sk->sk_err) &&
-	    !(READ_ONCE(sk->sk_shutdown) & SEND_SHUTDOWN))
+	prepare_to_wait(&ep->wait, &name, TASK_INTERRUPTIBLE);
+	if (nym_dgram_is_awaited(sk, ep) && nym_dgram_may_sleep(sk))
 		timeo = schedule_timeout(timeo);
-	finish_wait(&dsk->room, &room);
+	finish_wait(&ep->wait, &name);
+	finish_wait(sk_sleep(sk), &own);
+	return timeo;
+}
+
+/*
+ * Sleeps until there may be room. Senders are woken one by one: whoever goes
+ * away wakes the next, and so does whoever finds no room after all, once each
+ * time that room was made.
+ */
+static long nym_dgram_wait_room(struct sock *sk, const struct nym_room *room,
+				struct nym_dgram *d, long timeo)
+{
+	wait_queue_head_t *queue = nym_room_wait(room);
+	DEFINE_WAIT(wait);
+	DEFINE_WAIT(own);
+
+	add_wait_queue(sk_sleep(sk), &own);
+	prepare_to_wait_exclusive(queue, &wait, TASK_INTERRUPTIBLE);
+	if (nym_room_is_full(room, sk, d->cost) && !nym_room_has_moved(room) &&
+	    nym_dgram_may_sleep(sk))
+		timeo = schedule_timeout(timeo);
+	finish_wait(queue, &wait);
 	finish_wait(sk_sleep(sk), &own);
 	return timeo;
 }
@@ -263,68 +428,139 @@ static int nym_dgram_may_send(struct sock *sk)
 	return READ_ONCE(sk->sk_shutdown) & SEND_SHUTDOWN ? -EPIPE : 0;
 }
 
-/* What has happened while a sender waited? @on: for where it is connected. */
+/*
+ * What has happened while a sender waited? -ESTALE if it is connected elsewhere
+ * by now, which matters if @on.
+ */
 static int nym_dgram_waited(struct sock *sk, struct nym_endpoint *ep, bool on,
 			    long timeo)
 {
 	if (signal_pending(current))
 		return sock_intr_errno(timeo);
 	if (on && !nym_dgram_is_dest(sk, ep, 0))
-		return -ENOENT;
+		return -ESTALE;
 	return nym_dgram_may_send(sk);
 }
 
-/* Sends to one socket, and waits for room if need be. */
-static int nym_dgram_deliver_to(struct sock *sk, struct nym_endpoint *ep,
-				struct sock *to, struct nym_dgram *d, bool on,
-				long *timeo)
+/*
+ * To the member that it is for, or to another if that will do and the sender has
+ * permission, which it has under @reign.
+ */
+static int nym_dgram_try(const struct nym_room *room, struct sock *sk, u32 reign,
+			 struct nym_dgram *d)
 {
-	struct nym_dgram_sock *dsk = nym_dgram_sk(to);
-	u32 round = READ_ONCE(dsk->round), now;
-	bool waited = false;
-	int err;
+	int err = nym_dgram_enqueue(room->to, d);
+	struct sock *other;
+	u32 now;
 
-	while ((err = nym_dgram_enqueue(to, d)) == -EAGAIN) {
-		if (!*timeo) {
-			if (nym_dgram_refuse(sk, ep, to, d->cost))
-				break;
-			continue;
-		}
-		now = READ_ONCE(dsk->round);
-		if (waited && now != round)
-			nym_dgram_made_room(dsk);
-		round = now;
-		*timeo = nym_dgram_wait_room(sk, to, d, *timeo);
-		waited = true;
-		err = nym_dgram_waited(sk, ep, on, *timeo);
-		if (err)
-			break;
-	}
-	if (waited)
-		nym_dgram_made_room(dsk);
+	if (!room->any || (err != -EAGAIN && err != -EPIPE && err != -EPERM))
+		return err;
+	other = nym_member_with_room(room->ep, sk, d->cost, &now);
+	if (!other)
+		return err;
+	err = now == reign ? nym_dgram_enqueue(other, d) : -ENOENT;
+	sock_put(other);
 	return err;
 }
 
 /*
- * Sends to one name, @on if the socket is connected there: 0, an error, or
- * -ENOENT if its socket has gone or the sender is connected elsewhere by now.
+ * Sends to one socket, or to any of a name, and waits for room if need be: 0,
+ * -ENOENT if it has gone, -ESTALE, or an error.
  */
-static int nym_dgram_deliver(struct sock *sk, struct nym_endpoint *ep,
-			     struct nym_dgram *d, bool on, long *timeo)
+static int nym_dgram_deliver_to(struct sock *sk, struct nym_room *room, u32 reign,
+				struct nym_dgram *d, bool on, long *timeo)
 {
-	struct nym_dgram_sock *dsk = nym_dgram_sk(sk);
-	struct sock *to = nym_endpoint_sock(ep);
-	u32 cost = d->cost;
+	u32 round = nym_room_round(room), now;
+	bool waited = false;
 	int err;
 
-	if (!to)
-		return -ENOENT;
-	err = nym_dgram_deliver_to(sk, ep, to, d, on, timeo);
-	sock_put(to);
-	/* What did not fit fits now, or so it seems. */
-	if (!err && READ_ONCE(dsk->want) && cost >= READ_ONCE(dsk->want) &&
-	    nym_dgram_is_dest(sk, ep, 0))
+	while ((err = nym_dgram_try(room, sk, reign, d)) == -EAGAIN) {
+		if (!*timeo) {
+			if (nym_dgram_refuse(sk, room, d->cost))
+				break;
+			continue;
+		}
+		now = nym_room_round(room);
+		if (waited && now != round)
+			nym_room_wake(nym_room_wait(room));
+		round = now;
+		*timeo = nym_dgram_wait_room(sk, room, d, *timeo);
+		waited = true;
+		err = nym_dgram_waited(sk, room->ep, on, *timeo);
+		if (!err && nym_room_has_moved(room))
+			err = -ENOENT;
+		if (err)
+			break;
+	}
+	/* It was not so before; others may be better. */
+	if (waited && room->any && (err == -EPIPE || err == -EPERM))
+		err = -ENOENT;
+	if (waited)
+		nym_room_wake(nym_room_wait(room));
+	return err;
+}
+
+/* Waits until somebody has the name: 0, -ESTALE, or why not. */
+static int nym_dgram_await(struct sock *sk, struct nym_endpoint *ep, bool on,
+			   long *timeo)
+{
+	for (;;) {
+		int err;
+
+		if (READ_ONCE(ep->nmembers))
+			return 0;
+		if (!nym_dgram_waits(sk, ep))
+			return -ECONNREFUSED;
+		if (!*timeo) {
+			if (nym_dgram_is_dest(sk, ep, 0) &&
+			    !nym_dgram_stall_name(sk, ep))
+				continue;
+			return -EAGAIN;
+		}
+		*timeo = nym_dgram_wait_name(sk, ep, *timeo);
+		err = nym_dgram_waited(sk, ep, on, *timeo);
+		if (err)
+			return err;
+	}
+}
+
+/* What did not fit fits now, or so it seems. */
+static void nym_dgram_fits(struct sock *sk, struct nym_endpoint *ep, u32 cost)
+{
+	struct nym_dgram_sock *dsk = nym_dgram_sk(sk);
+	u32 want = READ_ONCE(dsk->want);
+
+	if (want && cost >= want && nym_dgram_is_dest(sk, ep, 0))
 		WRITE_ONCE(dsk->want, 0);
+}
+
+/*
+ * To whoever has the name, now or when somebody has; @on if the socket is
+ * connected there, and then -ESTALE if it is not any more.
+ */
+static int nym_dgram_deliver(struct sock *sk, struct nym_endpoint *ep, u32 *reign,
+			     struct nym_dgram *d, bool on, long *timeo)
+{
+	struct nym_room room;
+	u32 cost = d->cost;
+	struct sock *to;
+	int err;
+
+	do {
+		to = nym_dgram_target(sk, ep, reign);
+		if (IS_ERR(to))
+			return PTR_ERR(to);
+		if (to) {
+			room = nym_room_at(ep, to);
+			err = nym_dgram_deliver_to(sk, &room, *reign, d, on, timeo);
+			sock_put(to);
+		} else {
+			err = nym_dgram_await(sk, ep, on, timeo) ?: -ENOENT;
+		}
+		cond_resched();
+	} while (err == -ENOENT);
+	if (!err)
+		nym_dgram_fits(sk, ep, cost);
 	return err;
 }
 
@@ -332,34 +568,46 @@ static int nym_dgram_deliver(struct sock *sk, struct nym_endpoint *ep,
 static int nym_dgram_send_to(struct sock *sk, const struct nym_name *name,
 			     struct nym_dgram *d, long timeo)
 {
-	struct nym_endpoint *ep;
+	struct nym_endpoint *ep = nym_dgram_find(sk, name);
+	u32 reign = 0;
 	int err;
 
-	do {
-		ep = nym_dgram_find(sk, name);
-		if (IS_ERR(ep))
-			return PTR_ERR(ep);
-		err = nym_dgram_deliver(sk, ep, d, false, &timeo);
-		nym_endpoint_put(ep);
-	} while (err == -ENOENT);
+	if (IS_ERR(ep))
+		return PTR_ERR(ep);
+	err = nym_dgram_deliver(sk, ep, &reign, d, false, &timeo);
+	nym_endpoint_put(ep);
 	return err;
+}
+
+/* The socket has permission at its destination now. */
+static void nym_dgram_permitted(struct sock *sk, const struct nym_endpoint *ep,
+				u32 reign)
+{
+	struct nym_dgram_sock *dsk = nym_dgram_sk(sk);
+
+	spin_lock(&dsk->lock);
+	if (dsk->dest == ep)
+		dsk->reign = reign;
+	spin_unlock(&dsk->lock);
 }
 
 /* To where the socket is connected. */
 static int nym_dgram_send_on(struct sock *sk, struct nym_dgram *d, long timeo)
 {
 	struct nym_endpoint *ep;
+	u32 known, reign;
 	int err;
 
 	do {
-		ep = nym_dgram_dest(sk);
+		ep = nym_dgram_dest(sk, &known);
 		if (!ep)
 			return -ENOTCONN;
-		err = nym_dgram_deliver(sk, ep, d, true, &timeo);
-		if (err == -ENOENT && nym_dgram_is_dest(sk, ep, 0))
-			err = nym_dgram_follow(sk, ep) ?: -ENOENT;
+		reign = known;
+		err = nym_dgram_deliver(sk, ep, &reign, d, true, &timeo);
+		if (reign != known)
+			nym_dgram_permitted(sk, ep, reign);
 		nym_endpoint_put(ep);
-	} while (err == -ENOENT);
+	} while (err == -ESTALE);
 	return err;
 }
 
@@ -525,6 +773,7 @@ static int nym_dgram_read(struct socket *sock, struct msghdr *msg, size_t len,
 		return -EINTR;
 	ret = sock_error(sk);
 	d = ret ? NULL : nym_dgram_first(dsk);
+	nym_member_looks(sk, d);
 	if (d)
 		ret = nym_dgram_copy(sk, d, msg, len, flags, &control);
 	mutex_unlock(&dsk->rlock);
@@ -602,65 +851,37 @@ int nym_dgram_recvmsg(struct socket *sock, struct msghdr *msg, size_t len,
 /* Who was connected to us has lost messages, as with AF_UNIX. */
 static void nym_dgram_tell_lost(struct sock *sk, struct nym_endpoint *old)
 {
-	struct sock *peer = nym_endpoint_sock(old);
+	struct sock *peer;
+	u32 reign;
 
+	peer = nym_member_peek(old, sk, &reign);
 	if (!peer)
 		return;
-	if (nym_dgram_is_dest(peer, nym_sock_endpoint(sk), 0)) {
+	if (peer->sk_type == sk->sk_type &&
+	    nym_dgram_is_dest(peer, nym_sock_endpoint(sk), 0)) {
 		WRITE_ONCE(peer->sk_err, ECONNRESET);
 		sk_error_report(peer);
 	}
 	sock_put(peer);
 }
 
-static int nym_dgram_may_connect(struct sock *sk, struct nym_endpoint *ep)
-{
-	struct sock *to = nym_endpoint_sock(ep);
-	int err;
-
-	if (!to)
-		return -ENOENT;
-	err = nym_dgram_check(to, nym_sock_endpoint(sk));
-	sock_put(to);
-	/* That it takes no datagrams is for the sender to find out. */
-	return err == -EPIPE ? 0 : err;
-}
-
-/* Looks up whom to connect to: an endpoint with a reference. */
-static struct nym_endpoint *nym_dgram_connect_find(struct sock *sk,
-						   const struct nym_name *name)
-{
-	struct nym_endpoint *ep;
-	int err;
-
-	do {
-		ep = nym_dgram_find(sk, name);
-		if (IS_ERR(ep))
-			return ep;
-		err = nym_dgram_may_connect(sk, ep);
-		if (!err)
-			return ep;
-		nym_endpoint_put(ep);
-	} while (err == -ENOENT);
-	return ERR_PTR(err);
-}
-
 /* The socket is locked. @ep is where it is connected to from now on, or NULL. */
-static void nym_dgram_connect_to(struct sock *sk, struct nym_endpoint *ep)
+static void nym_dgram_connect_to(struct sock *sk, struct nym_endpoint *ep,
+				 u32 reign)
 {
 	struct nym_endpoint *old;
 	LIST_HEAD(dropped);
 
-	old = nym_dgram_set_dest(sk, ep, &dropped);
+	old = nym_dgram_set_dest(sk, ep, reign, &dropped);
 	WRITE_ONCE(sk->sk_state, ep ? TCP_ESTABLISHED : TCP_CLOSE);
 	sk->sk_socket->state = ep ? SS_CONNECTED : SS_UNCONNECTED;
-	nym_dgram_set_relay(sk, ep, NULL);
+	nym_dgram_relay_off(sk, ep);
 	if (!list_empty(&dropped))
 		nym_dgram_tell_lost(sk, old);
-	nym_dgram_put_list(&dropped);
+	nym_dgram_put_list(sk, &dropped);
 	nym_endpoint_put(old);
 	/* Others may send to it now, and it may send to others. */
-	wake_up_interruptible_all(&nym_dgram_sk(sk)->room);
+	nym_dgram_changed(sk);
 	sk->sk_state_change(sk);
 }
 
@@ -676,8 +897,76 @@ static int nym_dgram_connect_bind(struct sock *sk)
 		return 0;
 	err = nym_bind_chosen(sk);
 	if (err)
-		nym_dgram_connect_to(sk, NULL);
+		nym_dgram_connect_to(sk, NULL, 0);
 	return err;
+}
+
+/* Does whoever has the name let us connect? -ENOENT if nobody has it. */
+static int nym_dgram_may_connect(struct sock *sk, struct nym_endpoint *ep,
+				 u32 *reign)
+{
+	struct sock *to = nym_dgram_target(sk, ep, reign);
+	int err;
+
+	if (IS_ERR(to))
+		return PTR_ERR(to);
+	if (!to)
+		return -ENOENT;
+	err = nym_dgram_check(to, nym_sock_endpoint(sk));
+	sock_put(to);
+	/* That it takes no datagrams is for the sender to find out. */
+	return err == -EPIPE ? 0 : err;
+}
+
+/*
+ * Waits, if asked to, until somebody has the name and lets us connect: 0, or why
+ * not; -EINPROGRESS if nobody has it yet and it would have to wait.
+ */
+static int nym_dgram_connect_wait(struct sock *sk, struct nym_endpoint *ep,
+				  long timeo, u32 *reign)
+{
+	bool now = !timeo;
+	int err;
+
+	do {
+		err = nym_dgram_may_connect(sk, ep, reign);
+		if (err != -ENOENT)
+			return err;
+		if (now)
+			return nym_dgram_waits(sk, ep) ? -EINPROGRESS :
+							 -ECONNREFUSED;
+		err = nym_dgram_await(sk, ep, false, &timeo);
+	} while (!err);
+	return err;
+}
+
+static int nym_dgram_connect_name(struct sock *sk, const struct nym_name *name,
+				  long timeo)
+{
+	struct nym_endpoint *ep = nym_dgram_find(sk, name);
+	u32 reign = 0;
+	int err, bound;
+
+	if (IS_ERR(ep))
+		return PTR_ERR(ep);
+	err = nym_dgram_connect_wait(sk, ep, timeo, &reign);
+	if (err && err != -EINPROGRESS) {
+		nym_endpoint_put(ep);
+		return err;
+	}
+
+	lock_sock(sk);
+	nym_dgram_connect_to(sk, ep, reign);
+	bound = nym_dgram_connect_bind(sk);
+	release_sock(sk);
+	return bound ? bound : err;
+}
+
+static void nym_dgram_disconnect(struct sock *sk)
+{
+	lock_sock(sk);
+	nym_dgram_connect_to(sk, NULL, 0);
+	release_sock(sk);
 }
 
 /**
@@ -685,40 +974,32 @@ static int nym_dgram_connect_bind(struct sock *sk)
  * @sock: the socket
  * @addr: a name to send to and receive from, or AF_UNSPEC for none
  * @len: length of @addr
- * @flags: not used: it never waits
+ * @flags: O_NONBLOCK
  *
- * Context: sleeps
+ * Context: sleeps, but waits only for a name that lingers or with NYM_WAIT
  * Return: 0; -EINVAL for a bad address; -ECONNREFUSED; -EACCES; -EPROTOTYPE;
- * -EPERM if the receiver is connected to somebody else; -ENOMEM
+ * -EPERM if the receiver is connected to somebody else; -ENOMEM; -EINPROGRESS
+ * if it is connected, but nobody has the name yet; -EAGAIN, -EINTR, -ERESTARTSYS
  */
 int nym_dgram_connect(struct socket *sock, struct nym_sockaddr *addr, int len,
 		      int flags)
 {
 	struct sockaddr *sa = (struct sockaddr *)addr;
-	struct nym_endpoint *ep = NULL;
 	struct sock *sk = sock->sk;
 	struct nym_name name;
-	int err = 0;
+	int err;
 
 	if (len < (int)sizeof(sa->sa_family))
 		return -EINVAL;
-	if (sa->sa_family != AF_UNSPEC) {
-		err = nym_name_parse(&name, addr, len);
-		if (err || !name.len)
-			return -EINVAL;
+	if (sa->sa_family == AF_UNSPEC) {
+		nym_dgram_disconnect(sk);
+		return 0;
 	}
-
-	lock_sock(sk);
-	if (sa->sa_family != AF_UNSPEC)
-		ep = nym_dgram_connect_find(sk, &name);
-	if (IS_ERR(ep)) {
-		err = PTR_ERR(ep);
-	} else {
-		nym_dgram_connect_to(sk, ep);
-		if (ep)
-			err = nym_dgram_connect_bind(sk);
-	}
-	release_sock(sk);
+	err = nym_name_parse(&name, addr, len);
+	if (err || !name.len)
+		return -EINVAL;
+	err = nym_dgram_connect_name(sk, &name,
+				     sock_sndtimeo(sk, flags & O_NONBLOCK));
 	return err;
 }
 
@@ -733,7 +1014,7 @@ static void nym_dgram_pair_end(struct socket *sock, struct socket *other)
 	/* It has had a name for a moment, to which anybody may have sent. */
 	nym_dgram_flush(dsk, &dropped);
 	spin_unlock(&dsk->lock);
-	nym_dgram_put_list(&dropped);
+	nym_dgram_put_list(sock->sk, &dropped);
 	nym_set_peer_current(sock->sk);
 	WRITE_ONCE(sock->sk->sk_state, TCP_ESTABLISHED);
 	sock->state = SS_CONNECTED;
@@ -773,13 +1054,14 @@ int nym_dgram_getname(struct socket *sock, struct sockaddr *addr, int peer)
 {
 	static const struct nym_name none;
 	struct nym_endpoint *ep;
+	u32 reign;
 	int len;
 
 	if (!peer) {
 		ep = nym_sock_endpoint(sock->sk);
 		return nym_name_fill(addr, ep ? &ep->name : &none);
 	}
-	ep = nym_dgram_dest(sock->sk);
+	ep = nym_dgram_dest(sock->sk, &reign);
 	if (!ep)
 		return -ENOTCONN;
 	len = nym_name_fill(addr, &ep->name);
@@ -823,24 +1105,83 @@ u32 nym_dgram_used(const struct sock *sk)
 	return READ_ONCE(nym_dgram_sk(sk)->used);
 }
 
+/**
+ * nym_dgram_is_closed() - does it take no datagrams, or its peer's alone?
+ * @sk: the socket
+ *
+ * Context: any
+ * Return: true if so
+ */
+bool nym_dgram_is_closed(const struct sock *sk)
+{
+	return READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN ||
+	       READ_ONCE(nym_dgram_sk(sk)->dest);
+}
+
+/**
+ * nym_dgram_sticks_to() - which member of a sticky name has got its datagrams?
+ * @sk: the sender, or NULL
+ *
+ * Context: any
+ * Return: the member's number; 0 for none
+ */
+u64 nym_dgram_sticks_to(const struct sock *sk)
+{
+	return sk ? READ_ONCE(nym_dgram_sk(sk)->sticks_to) : 0;
+}
+
+/**
+ * nym_dgram_stick_to() - a member of a sticky name gets a sender's datagrams
+ * @sk: the sender
+ * @id: the member's number
+ *
+ * Context: any
+ */
+void nym_dgram_stick_to(struct sock *sk, u64 id)
+{
+	if (READ_ONCE(nym_dgram_sk(sk)->sticks_to) != id)
+		WRITE_ONCE(nym_dgram_sk(sk)->sticks_to, id);
+}
+
+/**
+ * nym_dgram_peer() - where is it connected to?
+ * @sk: the socket
+ *
+ * Context: any but interrupts
+ * Return: the name with a reference, or NULL
+ */
+struct nym_endpoint *nym_dgram_peer(struct sock *sk)
+{
+	u32 reign;
+
+	return nym_dgram_dest(sk, &reign);
+}
+
 /* Would a datagram to where the socket is connected be taken at once? */
 static bool nym_dgram_writable(struct sock *sk)
 {
-	struct nym_endpoint *ep = nym_dgram_dest(sk);
-	bool room = true;
+	u32 want, reign;
+	struct nym_endpoint *ep = nym_dgram_dest(sk, &reign);
+	struct nym_room room;
 	struct sock *to;
-	u32 want;
+	bool stalled;
 
 	if (!ep)
 		return true;
-	to = nym_endpoint_sock(ep);
-	if (to) {
+	to = nym_member_peek(ep, sk, &reign);
+	if (!to) {
+		stalled = nym_dgram_stall_name(sk, ep);
+	} else if (to->sk_type != sk->sk_type) {
+		stalled = false;
+	} else {
 		want = READ_ONCE(nym_dgram_sk(sk)->want) ?: nym_dgram_cost(0);
-		room = !nym_dgram_stall(sk, ep, to, want);
-		sock_put(to);
+		room = nym_room_at(ep, to);
+		stalled = nym_dgram_stall(sk, &room, want);
 	}
+	if (to)
+		sock_put(to);
 	nym_endpoint_put(ep);
-	return room;
+	return !stalled;
 }
 
 /**
@@ -867,7 +1208,8 @@ __poll_t nym_dgram_poll(struct file *file, struct socket *sock, poll_table *wait
 		mask |= EPOLLRDHUP | EPOLLIN | EPOLLRDNORM;
 	if (shutdown == SHUTDOWN_MASK)
 		mask |= EPOLLHUP;
-	if (READ_ONCE(nym_dgram_sk(sk)->used))
+	nym_member_looks(sk, nym_dgram_used(sk));
+	if (nym_dgram_used(sk))
 		mask |= EPOLLIN | EPOLLRDNORM;
 	if (poll_requested_events(wait) & NYM_POLLOUT && nym_dgram_writable(sk))
 		mask |= NYM_POLLOUT;
@@ -886,6 +1228,7 @@ void nym_dgram_init(struct sock *sk)
 	spin_lock_init(&dsk->lock);
 	INIT_LIST_HEAD(&dsk->queue);
 	dsk->senders = RB_ROOT;
+	dsk->users = RB_ROOT;
 	mutex_init(&dsk->rlock);
 	init_waitqueue_head(&dsk->room);
 	init_waitqueue_func_entry(&dsk->relay, nym_dgram_relay);
@@ -900,7 +1243,7 @@ void nym_dgram_init(struct sock *sk)
  */
 void nym_dgram_shut(struct sock *sk)
 {
-	wake_up_interruptible_all(&nym_dgram_sk(sk)->room);
+	nym_dgram_changed(sk);
 }
 
 /**
@@ -921,9 +1264,9 @@ void nym_dgram_close(struct sock *sk)
 	dsk->dest = NULL;
 	nym_dgram_flush(dsk, &dropped);
 	spin_unlock(&dsk->lock);
-	nym_dgram_set_relay(sk, NULL, NULL);
+	nym_dgram_relay_off(sk, NULL);
 	nym_endpoint_put(dest);
-	nym_dgram_put_list(&dropped);
+	nym_dgram_put_list(sk, &dropped);
 	/* Who waits for room finds that there is nobody. */
 	wake_up_interruptible_all(&dsk->room);
 }

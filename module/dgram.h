@@ -22,11 +22,24 @@
 #include "ancillary.h"
 
 /**
+ * struct nym_share - one datagram among all of a sender, or of a user
+ * @node: of the oldest: in the receiver's tree
+ * @chain: with the others, oldest first
+ * @key: who that is
+ * @held: of the oldest: the cost of all of them
+ */
+struct nym_share {
+	struct rb_node node;
+	struct list_head chain;
+	unsigned long key;
+	u32 held;
+};
+
+/**
  * struct nym_dgram - a datagram
  * @list: in the receiver's queue; its lock
- * @node: if it is the oldest of its sender: in the receiver's tree
- * @chain: with the sender's other datagrams at this receiver, oldest first
- * @held: if it is the oldest of its sender: the cost of all of them
+ * @sender: among those of its sender; likewise
+ * @user: among those of its sender's user; likewise
  * @cost: what it counts against the receiver's limit
  * @len: bytes in @data
  * @ref: one for the queue, one for the receiver that copies it
@@ -37,9 +50,8 @@
  */
 struct nym_dgram {
 	struct list_head list;
-	struct rb_node node;
-	struct list_head chain;
-	u32 held;
+	struct nym_share sender;
+	struct nym_share user;
 	u32 cost;
 	u32 len;
 	refcount_t ref;
@@ -50,19 +62,39 @@ struct nym_dgram {
 };
 
 /**
+ * struct nym_relay_at - what a poller waits for
+ * @room: where to wait; NULL for nothing
+ * @sk: whose room that is; a reference; or
+ * @ep: the name that it waits for to be taken; a reference
+ */
+struct nym_relay_at {
+	wait_queue_head_t *room;
+	struct sock *sk;
+	struct nym_endpoint *ep;
+};
+
+/**
  * struct nym_dgram_sock - a datagram socket
  * @nsk: the common part, must be first
  * @lock: protects the following, down to @closed
  * @queue: datagrams to be received
- * @senders: the oldest datagram of each sender, by the sender's address
+ * @senders: the oldest datagram of each sender
+ * @users: the oldest datagram of each user
  * @used: the cost of all; also read without the lock
  * @round: how often room has been made; also read without the lock, as a hint
+ * @queued: how many there are; likewise
+ * @dropped: how many were ever thrown away; likewise
+ * @bytes_received: how many bytes were ever received; likewise
  * @want: the cost of a datagram that did not fit at @dest, or 0; also written
  *	and read without the lock, as a hint
  * @dest: where it is connected to, or NULL; a reference; also under lock_sock
- * @relay_to: whose @room @relay waits or has waited in, or NULL; a reference
+ * @reign: under which reign of @dest it had permission; 0 for none
+ * @sticks_to: the member of a sticky name that has got its datagrams; written
+ *	and read without the lock, as a hint
+ * @relay_at: where @relay waits or has waited
  * @closed: it is being released
- * @relay: wakes this socket's pollers once when there is room at @relay_to
+ * @relay: wakes this socket's pollers once when it may be able to send
+ * @bytes_sent: how many bytes it has ever sent
  * @rlock: serialises receivers
  * @room: who waits for room in @queue
  */
@@ -71,13 +103,20 @@ struct nym_dgram_sock {
 	spinlock_t lock;	/* see the top of this file */
 	struct list_head queue;
 	struct rb_root senders;
+	struct rb_root users;
 	u32 used;
 	u32 round;
+	u32 queued;
+	u64 dropped;
+	u64 bytes_received;
 	u32 want;
 	struct nym_endpoint *dest;
-	struct sock *relay_to;
+	u32 reign;
+	u64 sticks_to;
+	struct nym_relay_at relay_at;
 	bool closed;
 	wait_queue_entry_t relay;
+	atomic64_t bytes_sent;
 	struct mutex rlock;	/* of receivers */
 	wait_queue_head_t room;
 };
@@ -103,9 +142,8 @@ int nym_dgram_enqueue(struct sock *to, struct nym_dgram *d);
 struct nym_dgram *nym_dgram_first(struct nym_dgram_sock *dsk);
 bool nym_dgram_remove(struct nym_dgram_sock *dsk, struct nym_dgram *d);
 void nym_dgram_flush(struct nym_dgram_sock *dsk, struct list_head *list);
-void nym_dgram_put_list(struct list_head *list);
+void nym_dgram_put_list(struct sock *sk, struct list_head *list);
 int nym_dgram_check(struct sock *to, const struct nym_endpoint *from);
 int nym_dgram_check_room(struct sock *to, struct sock *from, u32 cost);
-bool nym_fair_room(u32 limit, u32 used, u32 held, u32 cost);
 
 #endif /* _NYM_DGRAM_H */

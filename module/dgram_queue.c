@@ -4,16 +4,19 @@
  *
  * Room. The queue holds up to the receiver's SO_RCVBUF, overhead included. One
  * sender may have half of what the others leave, so that one who sends without
- * end leaves room for everybody else, and no more than its own SO_SNDBUF. Where
- * the receiver is connected, only one peer may send and may use it all.
+ * end leaves room for everybody else, and no more than its own SO_SNDBUF. The
+ * same goes for all senders of one user, but for the receiver's own and for
+ * administrators. Where the receiver is connected, only one peer may send and
+ * may use it all.
  *
- * What a sender has in a queue is known without looking through it: its oldest
- * datagram stands for all of them in a tree, and keeps the sum. When that one
- * leaves, the next oldest takes its place.
+ * What a sender or a user has in a queue is known without looking through it:
+ * the oldest datagram stands for all of them in a tree, and keeps the sum. When
+ * that one leaves, the next oldest takes its place.
  *
  * A datagram is charged to its sender's sk_wmem_alloc, which also keeps the
  * sender's socket, and so its name, as long as the datagram.
  */
+#include <linux/capability.h>
 #include <linux/gfp.h>
 #include <linux/kmemleak.h>
 #include <linux/mm.h>
@@ -73,6 +76,11 @@ static void nym_dgram_memory_free(struct nym_dgram *d)
 		nym_dgram_pages_free(d);
 }
 
+static unsigned long nym_dgram_user(const struct sock *from)
+{
+	return __kuid_val(from->sk_uid);
+}
+
 /**
  * nym_dgram_alloc() - a datagram, still without its bytes
  * @sk: the sender
@@ -93,7 +101,8 @@ struct nym_dgram *nym_dgram_alloc(struct sock *sk, size_t len)
 	if (!d)
 		return ERR_PTR(-ENOMEM);
 	memset(d, 0, sizeof(*d));
-	INIT_LIST_HEAD(&d->chain);
+	d->sender.key = (unsigned long)sk;
+	d->user.key = nym_dgram_user(sk);
 	d->cost = cost;
 	d->len = len;
 	refcount_set(&d->ref, 1);
@@ -123,58 +132,82 @@ void nym_dgram_put(struct nym_dgram *d)
 	nym_dgram_memory_free(d);
 }
 
-/* The oldest datagram of a sender, or where in the tree it would be. */
-static struct nym_dgram *nym_dgram_sender(struct nym_dgram_sock *dsk,
-					  const struct sock *from,
-					  struct rb_node **parent,
-					  struct rb_node ***link)
+/* Shares. All with the receiver's lock. */
+
+/* The oldest of whom @key says, or where in the tree it would be. */
+static struct nym_share *nym_share_find(struct rb_root *root, unsigned long key,
+					struct rb_node **parent,
+					struct rb_node ***link)
 {
-	struct rb_node **p = &dsk->senders.rb_node;
+	struct rb_node **p = &root->rb_node;
 
 	*parent = NULL;
 	while (*p) {
-		struct nym_dgram *d = rb_entry(*p, struct nym_dgram, node);
+		struct nym_share *share = rb_entry(*p, struct nym_share, node);
 
-		if (d->from == from)
-			return d;
+		if (share->key == key)
+			return share;
 		*parent = *p;
-		p = from < d->from ? &(*p)->rb_left : &(*p)->rb_right;
+		p = key < share->key ? &(*p)->rb_left : &(*p)->rb_right;
 	}
 	*link = p;
 	return NULL;
 }
 
-/* Both with the receiver's lock. */
-static void nym_dgram_charge(struct nym_dgram_sock *dsk, struct nym_dgram *d)
+static u32 nym_share_held(struct rb_root *root, unsigned long key)
 {
 	struct rb_node *parent, **link;
-	struct nym_dgram *oldest = nym_dgram_sender(dsk, d->from, &parent, &link);
+	struct nym_share *oldest = nym_share_find(root, key, &parent, &link);
 
-	WRITE_ONCE(dsk->used, dsk->used + d->cost);
-	if (oldest) {
-		oldest->held += d->cost;
-		list_add_tail(&d->chain, &oldest->chain);
-		return;
-	}
-	d->held = d->cost;
-	rb_link_node(&d->node, parent, link);
-	rb_insert_color(&d->node, &dsk->senders);
+	return oldest ? oldest->held : 0;
 }
 
-/* The first of the queue leaves it, so it is the oldest of its sender. */
-static void nym_dgram_uncharge(struct nym_dgram_sock *dsk, struct nym_dgram *d)
+static void nym_share_add(struct rb_root *root, struct nym_share *share, u32 cost)
 {
-	struct nym_dgram *next;
+	struct rb_node *parent, **link;
+	struct nym_share *oldest;
 
-	WRITE_ONCE(dsk->used, dsk->used - d->cost);
-	if (list_empty(&d->chain)) {
-		rb_erase(&d->node, &dsk->senders);
+	oldest = nym_share_find(root, share->key, &parent, &link);
+	if (oldest) {
+		oldest->held += cost;
+		list_add_tail(&share->chain, &oldest->chain);
 		return;
 	}
-	next = list_first_entry(&d->chain, struct nym_dgram, chain);
-	next->held = d->held - d->cost;
-	rb_replace_node(&d->node, &next->node, &dsk->senders);
-	list_del(&d->chain);
+	share->held = cost;
+	INIT_LIST_HEAD(&share->chain);
+	rb_link_node(&share->node, parent, link);
+	rb_insert_color(&share->node, root);
+}
+
+/* The first of the queue leaves it, so it is the oldest. */
+static void nym_share_del(struct rb_root *root, struct nym_share *share, u32 cost)
+{
+	struct nym_share *next;
+
+	if (list_empty(&share->chain)) {
+		rb_erase(&share->node, root);
+		return;
+	}
+	next = list_first_entry(&share->chain, struct nym_share, chain);
+	next->held = share->held - cost;
+	rb_replace_node(&share->node, &next->node, root);
+	list_del(&share->chain);
+}
+
+static void nym_dgram_charge(struct nym_dgram_sock *dsk, struct nym_dgram *d)
+{
+	WRITE_ONCE(dsk->used, dsk->used + d->cost);
+	WRITE_ONCE(dsk->queued, dsk->queued + 1);
+	nym_share_add(&dsk->senders, &d->sender, d->cost);
+	nym_share_add(&dsk->users, &d->user, d->cost);
+}
+
+static void nym_dgram_uncharge(struct nym_dgram_sock *dsk, struct nym_dgram *d)
+{
+	WRITE_ONCE(dsk->used, dsk->used - d->cost);
+	WRITE_ONCE(dsk->queued, dsk->queued - 1);
+	nym_share_del(&dsk->senders, &d->sender, d->cost);
+	nym_share_del(&dsk->users, &d->user, d->cost);
 }
 
 /**
@@ -198,25 +231,34 @@ bool nym_fair_room(u32 limit, u32 used, u32 held, u32 cost)
 	return !held || cost + held <= (limit - others) / 2;
 }
 
+/* May this user, who is sending or polling, have it all? */
+static bool nym_dgram_is_privileged(const struct nym_dgram_sock *dsk,
+				    const struct sock *from)
+{
+	return uid_eq(from->sk_uid, dsk->nsk.sk.sk_uid) ||
+	       ns_capable_noaudit(sock_net(from)->user_ns, CAP_NET_ADMIN);
+}
+
 /* The receiver's lock is held. */
 static bool nym_dgram_has_room(struct nym_dgram_sock *dsk, struct sock *from,
 			       u32 cost)
 {
 	u32 limit = max(READ_ONCE(dsk->nsk.sk.sk_rcvbuf), 1);
-	struct rb_node *parent, **link;
-	struct nym_dgram *oldest;
-	u32 held;
+	u32 used = dsk->used, held;
 
-	if (!dsk->used)
+	if (!used)
 		return true;
-	oldest = nym_dgram_sender(dsk, from, &parent, &link);
-	held = oldest ? oldest->held : 0;
+	held = nym_share_held(&dsk->senders, (unsigned long)from);
 	if (held && held + cost > nym_sock_limit(from))
 		return false;
 	/* Only its peer may send: there is nobody to leave room for. */
 	if (dsk->dest)
-		held = 0;
-	return nym_fair_room(limit, dsk->used, held, cost);
+		return nym_fair_room(limit, used, 0, cost);
+	if (!nym_fair_room(limit, used, held, cost))
+		return false;
+	held = nym_share_held(&dsk->users, nym_dgram_user(from));
+	return nym_fair_room(limit, used, held, cost) ||
+	       nym_dgram_is_privileged(dsk, from);
 }
 
 /* The receiver's lock is held. */
@@ -305,6 +347,8 @@ int nym_dgram_enqueue(struct sock *to, struct nym_dgram *d)
 	if (!err) {
 		list_add_tail(&d->list, &dsk->queue);
 		nym_dgram_charge(dsk, d);
+		/* Without the lock the datagram may be gone. */
+		atomic64_add(d->len, &nym_dgram_sk(d->from)->bytes_sent);
 	}
 	spin_unlock(&dsk->lock);
 	if (!err)
@@ -349,6 +393,7 @@ bool nym_dgram_remove(struct nym_dgram_sock *dsk, struct nym_dgram *d)
 		list_del(&d->list);
 		nym_dgram_uncharge(dsk, d);
 		dsk->round++;
+		WRITE_ONCE(dsk->bytes_received, dsk->bytes_received + d->len);
 	}
 	spin_unlock(&dsk->lock);
 	if (first)
@@ -370,17 +415,21 @@ void nym_dgram_flush(struct nym_dgram_sock *dsk, struct list_head *list)
 	lockdep_assert_held(&dsk->lock);
 	list_splice_init(&dsk->queue, list);
 	dsk->senders = RB_ROOT;
+	dsk->users = RB_ROOT;
 	dsk->round++;
 	WRITE_ONCE(dsk->used, 0);
+	WRITE_ONCE(dsk->dropped, dsk->dropped + dsk->queued);
+	WRITE_ONCE(dsk->queued, 0);
 }
 
 /**
- * nym_dgram_put_list() - drop the queue's references
+ * nym_dgram_put_list() - throw datagrams away
+ * @sk: the socket
  * @list: datagrams out of a queue
  *
  * Context: sleeps
  */
-void nym_dgram_put_list(struct list_head *list)
+void nym_dgram_put_list(struct sock *sk, struct list_head *list)
 {
 	struct nym_dgram *d, *next;
 

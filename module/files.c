@@ -58,41 +58,79 @@ static bool nym_files_may_exceed(void)
 	return capable(CAP_SYS_RESOURCE) || capable(CAP_SYS_ADMIN);
 }
 
+/* Charges descriptors to the current user, in a namespace or in all. */
+static int nym_files_charge(struct nym_net *nn, unsigned int n, unsigned long max,
+			    struct nym_user **user)
+{
+	struct nym_user *me = nym_user_get(nn, current_uid());
+
+	if (!me)
+		return -ENOMEM;
+	if (atomic_add_return(n, &me->files) > max && !nym_files_may_exceed()) {
+		atomic_sub(n, &me->files);
+		nym_user_put(me);
+		return -ETOOMANYREFS;
+	}
+	*user = me;
+	return 0;
+}
+
+static void nym_files_uncharge(struct nym_user *user, unsigned int n)
+{
+	if (!user)
+		return;
+	atomic_sub(n, &user->files);
+	nym_user_put(user);
+}
+
+static void nym_files_uncharge_all(struct nym_files *files)
+{
+	nym_files_uncharge(files->user, files->list->max);
+	nym_files_uncharge(files->local, files->list->max);
+}
+
+static int nym_files_prepare(struct nym_files *files, struct nym_net *nn,
+			     unsigned int n)
+{
+	int err;
+
+	files->list = kzalloc(offsetof(struct scm_fp_list, fp[n]),
+			      GFP_KERNEL_ACCOUNT);
+	if (!files->list)
+		return -ENOMEM;
+	files->list->max = n;
+	err = nym_files_charge(NULL, n, rlimit(RLIMIT_NOFILE), &files->user);
+	if (!err)
+		err = nym_files_charge(nn, n, READ_ONCE(nn->max_files),
+				       &files->local);
+	if (err) {
+		nym_files_uncharge_all(files);
+		kfree(files->list);
+	}
+	return err;
+}
+
 /**
  * nym_files_alloc() - room for descriptors, charged to the current user
+ * @sk: the sending socket
  * @n: how many there will be
  *
  * Context: sleeps
  * Return: the empty files; -ENOMEM; -ETOOMANYREFS if the user would have more
- * under way than one of its processes may have open
+ * under way than one of its processes may have open, or than the namespace
+ * allows
  */
-struct nym_files *nym_files_alloc(unsigned int n)
+struct nym_files *nym_files_alloc(struct sock *sk, unsigned int n)
 {
 	struct nym_files *files;
-	int err = -ENOMEM;
+	int err;
 
 	files = kzalloc(sizeof(*files), GFP_KERNEL_ACCOUNT);
 	if (!files)
 		return ERR_PTR(-ENOMEM);
-	files->list = kzalloc(offsetof(struct scm_fp_list, fp[n]),
-			      GFP_KERNEL_ACCOUNT);
-	if (!files->list)
-		goto out;
-	files->list->max = n;
-	files->user = nym_user_get(current_uid());
-	if (!files->user)
-		goto out;
-	if (atomic_add_return(n, &files->user->files) > rlimit(RLIMIT_NOFILE) &&
-	    !nym_files_may_exceed()) {
-		atomic_sub(n, &files->user->files);
-		err = -ETOOMANYREFS;
-		goto out;
-	}
-	return files;
-out:
-	if (files->user)
-		nym_user_put(files->user);
-	kfree(files->list);
+	err = nym_files_prepare(files, nym_net(sock_net(sk)), n);
+	if (!err)
+		return files;
 	kfree(files);
 	return ERR_PTR(err);
 }
@@ -130,21 +168,37 @@ int nym_files_add(struct nym_files *files, const struct cmsghdr *cmsg)
 	return 0;
 }
 
-/* The rule at the top of this file. The lock is held. */
-static bool nym_files_may_queue(const struct nym_files *files, struct sock *to)
+/*
+ * The rule at the top of this file. The lock is held. Sockets that are in flight
+ * already carry none.
+ */
+static bool nym_files_may_move(const struct nym_files *files, struct sock *to)
 {
 	int i;
 
 	lockdep_assert_held(&nym_files_lock);
+	if (!to)
+		return true;
 	if (nym_sk(to)->inflight)
 		return false;
 	for (i = 0; i < files->list->count; i++) {
-		struct nym_sock *nsk = nym_file_sock(files->list->fp[i]);
-
-		if (nsk && (nsk->carries || &nsk->sk == to))
+		if (nym_file_sock(files->list->fp[i]) == nym_sk(to))
 			return false;
 	}
 	return true;
+}
+
+static bool nym_files_may_queue(const struct nym_files *files, struct sock *to)
+{
+	int i;
+
+	for (i = 0; i < files->list->count; i++) {
+		struct nym_sock *nsk = nym_file_sock(files->list->fp[i]);
+
+		if (nsk && nsk->carries)
+			return false;
+	}
+	return nym_files_may_move(files, to);
 }
 
 /* The lock is held. */
@@ -153,7 +207,8 @@ static void nym_files_count(const struct nym_files *files, int n)
 	int i;
 
 	lockdep_assert_held(&nym_files_lock);
-	nym_sk(files->carrier)->carries += n * files->nsocks;
+	if (files->carrier)
+		nym_sk(files->carrier)->carries += n * files->nsocks;
 	for (i = 0; i < files->list->count; i++) {
 		struct nym_sock *nsk = nym_file_sock(files->list->fp[i]);
 
@@ -178,7 +233,8 @@ int nym_files_check(const struct nym_files *files, const struct sock *to)
 /**
  * nym_files_queue() - put descriptors into the queue of a socket
  * @files: the descriptors, or NULL
- * @to: the socket; it lets go of its queue before it is freed
+ * @to: the socket; it lets go of its queue before it is freed. NULL for a
+ *	queue that waits for a socket; no nym socket may be put there.
  *
  * Context: any but interrupts
  * Return: 0; -EPERM if it wants none; -ETOOMANYREFS if a circle of sockets
@@ -186,26 +242,30 @@ int nym_files_check(const struct nym_files *files, const struct sock *to)
  */
 int nym_files_queue(struct nym_files *files, struct sock *to)
 {
-	int err = nym_files_check(files, to);
+	int err = to ? nym_files_check(files, to) : 0;
 
-	if (err || !files || !files->nsocks)
+	if (err || !files)
 		return err;
-	spin_lock(&nym_files_lock);
-	if (nym_files_may_queue(files, to)) {
-		files->carrier = to;
-		nym_files_count(files, 1);
-	} else {
-		err = -ETOOMANYREFS;
+	if (files->nsocks) {
+		spin_lock(&nym_files_lock);
+		if (to && nym_files_may_queue(files, to)) {
+			files->carrier = to;
+			nym_files_count(files, 1);
+		} else {
+			err = -ETOOMANYREFS;
+		}
+		spin_unlock(&nym_files_lock);
 	}
-	spin_unlock(&nym_files_lock);
+	if (!err)
+		files->sent = true;
 	return err;
 }
 
-/* Takes descriptors out of the queue they are in. */
+/* Takes descriptors out of the queue they are in, if they are in one. */
 static void nym_files_dequeue(struct nym_files *files)
 {
 	spin_lock(&nym_files_lock);
-	if (files->carrier)
+	if (files->sent)
 		nym_files_count(files, -1);
 	files->carrier = NULL;
 	spin_unlock(&nym_files_lock);
@@ -213,20 +273,38 @@ static void nym_files_dequeue(struct nym_files *files)
 
 /**
  * nym_files_move() - the queue they are in is another socket's now
- * @files: the descriptors, or NULL
- * @to: the socket, new and therefore not in flight
+ * @marks: list of struct nym_mark, whose descriptors are meant
+ * @to: the socket; NULL if nobody's for now
  *
  * Context: any but interrupts
+ * Return: false, and nothing has changed, if a circle of sockets could come to be
  */
-void nym_files_move(struct nym_files *files, struct sock *to)
+bool nym_files_move(const struct list_head *marks, struct sock *to)
 {
-	if (!files || !files->nsocks)
-		return;
+	struct nym_files *files;
+	struct nym_mark *mark;
+	bool may = true;
+
 	spin_lock(&nym_files_lock);
-	nym_sk(files->carrier)->carries -= files->nsocks;
-	nym_sk(to)->carries += files->nsocks;
-	files->carrier = to;
+	list_for_each_entry(mark, marks, list) {
+		files = mark->control.files;
+		if (files && files->nsocks && !nym_files_may_move(files, to)) {
+			may = false;
+			break;
+		}
+	}
+	list_for_each_entry(mark, marks, list) {
+		files = mark->control.files;
+		if (!may || !files || !files->nsocks)
+			continue;
+		if (files->carrier)
+			nym_sk(files->carrier)->carries -= files->nsocks;
+		if (to)
+			nym_sk(to)->carries += files->nsocks;
+		files->carrier = to;
+	}
 	spin_unlock(&nym_files_lock);
+	return may;
 }
 
 /* They are not under way any more: neither in a queue nor charged. */
@@ -234,8 +312,7 @@ static void nym_files_land(struct nym_files *files)
 {
 	if (files->nsocks)
 		nym_files_dequeue(files);
-	atomic_sub(files->list->max, &files->user->files);
-	nym_user_put(files->user);
+	nym_files_uncharge_all(files);
 }
 
 /**

@@ -38,22 +38,49 @@ static void nym_mark_free(struct nym_mark *mark)
 /**
  * nym_marks_carry() - say whose queue this is from now on
  * @marks: the marks
- * @carrier: the socket; not in flight, if descriptors are in the queue
+ * @carrier: the socket
  *
  * Context: any but interrupts
+ * Return: false, and nothing has changed, if sockets are in the queue that may
+ * not be sent there; true if it is new, or nothing was ever in the queue
  */
-void nym_marks_carry(struct nym_marks *marks, struct sock *carrier)
+bool nym_marks_carry(struct nym_marks *marks, struct sock *carrier)
 {
-	struct nym_mark *mark;
+	bool moved;
 
 	spin_lock(&marks->lock);
 	/* There may be many, and mostly none has a socket. */
-	if (marks->sockets) {
-		list_for_each_entry(mark, &marks->list, list)
-			nym_files_move(mark->control.files, carrier);
+	moved = !marks->sockets || nym_files_move(&marks->list, carrier);
+	if (moved) {
+		marks->carrier = carrier;
+		marks->left = false;
 	}
-	marks->carrier = carrier;
 	spin_unlock(&marks->lock);
+	return moved;
+}
+
+/**
+ * nym_marks_leave() - the carrier goes, and somebody else is to come
+ * @marks: the marks of bytes of which nobody has read any
+ *
+ * Until then no nym socket can be put there.
+ *
+ * Context: any but interrupts
+ * Return: true if nym sockets go along
+ */
+bool nym_marks_leave(struct nym_marks *marks)
+{
+	bool sockets;
+
+	spin_lock(&marks->lock);
+	marks->left = true;
+	marks->passrights = READ_ONCE(nym_sk(marks->carrier)->passrights);
+	sockets = marks->sockets;
+	if (sockets)
+		nym_files_move(&marks->list, NULL);
+	marks->carrier = NULL;
+	spin_unlock(&marks->lock);
+	return sockets;
 }
 
 /**
@@ -75,6 +102,8 @@ int nym_marks_check(struct nym_marks *marks, const struct nym_control *control)
 	spin_lock(&marks->lock);
 	if (marks->carrier)
 		err = nym_files_check(control->files, marks->carrier);
+	else if (marks->left && !marks->passrights)
+		err = -EPERM;
 	spin_unlock(&marks->lock);
 	return err;
 }
@@ -110,7 +139,7 @@ static int nym_mark_insert(struct nym_marks *marks, struct nym_mark *mark,
 	int err;
 
 	/* Nobody will read it: who lets go drains what is there before. */
-	if (!marks->carrier)
+	if (!marks->carrier && !marks->left)
 		return -EPIPE;
 	err = nym_files_queue(control->files, marks->carrier);
 	if (err)
@@ -214,6 +243,7 @@ void nym_marks_drain(struct nym_marks *marks, struct nym_ring *ring)
 
 	spin_lock(&marks->lock);
 	marks->carrier = NULL;
+	marks->left = false;
 	list_splice_init(&marks->list, &list);
 	spin_unlock(&marks->lock);
 	list_for_each_entry_safe(mark, next, &list, list) {

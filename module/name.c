@@ -94,10 +94,12 @@ int nym_name_may_bind(const struct net *net, const struct nym_name *name)
 	if (name->text[0] == ':')
 		return -EINVAL;
 	if (strncmp(name->text, sys, strlen(sys))) {
-		if (strncmp(name->text, user, strlen(user)))
+		if (strncmp(name->text, user, strlen(user))) {
+			if (!nym_reserved(net, name))
+				return 0;
+		} else if (nym_name_is_own(net, name->text + strlen(user))) {
 			return 0;
-		if (nym_name_is_own(net, name->text + strlen(user)))
-			return 0;
+		}
 	}
 	return ns_capable(net->user_ns, CAP_NET_BIND_SERVICE) ? 0 : -EACCES;
 }

@@ -150,9 +150,9 @@ static void nym_proc_sock(struct seq_file *seq, struct sock *sk,
 		queued = nym_dgram_used(sk);
 		limit = READ_ONCE(sk->sk_rcvbuf);
 	} else if (ep && nym_sock_listens(sk)) {
-		calls = READ_ONCE(ep->backlog.npending) +
+		calls = READ_ONCE(nym_sk(sk)->member->npending) +
 			READ_ONCE(ep->backlog.nparked);
-		limit = READ_ONCE(ep->backlog.limit);
+		limit = READ_ONCE(nym_sk(sk)->member->limit);
 	}
 
 	nym_proc_name(seq, ep, end);

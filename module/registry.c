@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The registry: which name belongs to which socket, in each network namespace,
- * and who may call it.
+ * The registry: which sockets have which name, in each network namespace, and
+ * who may call them.
  *
- * An endpoint enters the table in bind() and leaves it when its socket is
- * released; only that socket's own calls do either. The table is a resizable
- * hash table with its own bucket locks; lookups run under RCU and take a
- * reference only of an endpoint that still has one.
+ * An endpoint is in the table as long as anybody has a reference of it: sockets
+ * bound to the name, connections that have it, callers and senders that wait for
+ * it. So a name is one object for all of them, and whoever binds it joins what
+ * is there. Who owns it is another matter: its members, the sockets bound to it,
+ * or, while it lingers, the owner of the last one. Without either, anybody may
+ * take it over.
  *
- * When its socket is released, an endpoint first leaves the table; then ep->sk
- * becomes NULL, under ep->lock. So whoever holds the lock and sees a socket may
- * queue a call to it, and whoever sees none will not find this endpoint again.
+ * The table is a resizable hash table with its own bucket locks; lookups run
+ * under RCU and take a reference only of an endpoint that still has one.
+ * Members come and go under ep->lock; under RCU they can be looked at.
  */
+#include <linux/capability.h>
 #include <linux/fs.h>
 #include <linux/fs_struct.h>
 #include <linux/jhash.h>
@@ -79,8 +82,11 @@ static void nym_endpoint_free_rcu(struct rcu_head *rcu)
  */
 void nym_endpoint_put(struct nym_endpoint *ep)
 {
-	if (ep && refcount_dec_and_test(&ep->ref))
-		call_rcu(&ep->rcu, nym_endpoint_free_rcu);
+	if (!ep || !refcount_dec_and_test(&ep->ref))
+		return;
+	rhashtable_remove_fast(&ep->nn->names, &ep->node, nym_names_params);
+	nym_backlog_free(&ep->backlog);
+	call_rcu(&ep->rcu, nym_endpoint_free_rcu);
 }
 
 /**
@@ -89,8 +95,7 @@ void nym_endpoint_put(struct nym_endpoint *ep)
  * @name: the name
  *
  * Context: any
- * Return: the endpoint with a reference, or NULL. Its socket may be gone
- * before the caller looks again: see the top of this file.
+ * Return: the endpoint with a reference, or NULL. It may be without members.
  */
 struct nym_endpoint *nym_endpoint_find(struct net *net,
 				       const struct nym_name *name)
@@ -105,29 +110,98 @@ struct nym_endpoint *nym_endpoint_find(struct net *net,
 	return ep;
 }
 
+static struct nym_endpoint *nym_endpoint_alloc(struct nym_net *nn)
+{
+	struct nym_endpoint *ep;
+
+	ep = kmem_cache_zalloc(nym_endpoint_cache, GFP_KERNEL_ACCOUNT);
+	if (!ep)
+		return NULL;
+	ep->nn = nn;
+	refcount_set(&ep->ref, 1);
+	spin_lock_init(&ep->lock);
+	INIT_LIST_HEAD(&ep->members);
+	nym_backlog_init(&ep->backlog);
+	init_waitqueue_head(&ep->wait);
+	timerqueue_init(&ep->linger);
+	return ep;
+}
+
+/*
+ * Puts a new endpoint into the table, unless there is one of that name already.
+ * Returns that one, or @ep, with a reference; NULL if there is no memory.
+ */
+static struct nym_endpoint *nym_endpoint_insert(struct nym_net *nn,
+						struct nym_endpoint *ep)
+{
+	struct nym_endpoint *old;
+
+	for (;;) {
+		rcu_read_lock();
+		old = rhashtable_lookup_get_insert_key(&nn->names, &ep->name,
+						       &ep->node,
+						       nym_names_params);
+		if (IS_ERR_OR_NULL(old) || refcount_inc_not_zero(&old->ref))
+			break;
+		/* It is on its way out of the table. */
+		rcu_read_unlock();
+		cond_resched();
+	}
+	rcu_read_unlock();
+	if (IS_ERR(old))
+		return NULL;
+	return old ? old : ep;
+}
+
+/**
+ * nym_endpoint_await() - look a name up, or make it known that it is awaited
+ * @net: the namespace
+ * @name: the name
+ *
+ * Context: sleeps
+ * Return: the endpoint with a reference; it may be without members. NULL if
+ * there is no memory.
+ */
+struct nym_endpoint *nym_endpoint_await(struct net *net,
+					const struct nym_name *name)
+{
+	struct nym_endpoint *ep = nym_endpoint_find(net, name), *new;
+
+	if (ep)
+		return ep;
+	new = nym_endpoint_alloc(nym_net(net));
+	if (!new)
+		return NULL;
+	new->name = *name;
+	ep = nym_endpoint_insert(nym_net(net), new);
+	if (ep != new)
+		/* Nobody has seen it. */
+		kmem_cache_free(nym_endpoint_cache, new);
+	return ep;
+}
+
 /**
  * nym_endpoint_permission() - may the caller do this to the name?
  * @ep: the endpoint
  * @mask: MAY_WRITE to connect or send, MAY_READ to see it listed
  *
- * The owner, group and mode are those of the socket's own inode, as fchown()
- * and fchmod() left them.
+ * The owner, group and mode are those of the inode of the socket that was bound
+ * first, as fchown() and fchmod() left them.
  *
  * Context: any
- * Return: 0; -EACCES; -ENOENT if the socket has been released, so that another
- * may have the name by now
+ * Return: 0; -EACCES; -ENOENT if no socket is bound to it
  */
 int nym_endpoint_permission(struct nym_endpoint *ep, int mask)
 {
+	struct nym_member *first;
 	struct socket *sock = NULL;
 	int err = -ENOENT;
-	struct sock *sk;
 
 	/* An inode outlives the release of its socket by a grace period. */
 	rcu_read_lock();
-	sk = rcu_dereference(ep->sk);
-	if (sk)
-		sock = READ_ONCE(sk->sk_socket);
+	first = list_first_or_null_rcu(&ep->members, struct nym_member, list);
+	if (first)
+		sock = READ_ONCE(first->sk->sk_socket);
 	if (sock)
 		err = generic_permission(NYM_NO_IDMAP, SOCK_INODE(sock),
 					 mask | MAY_NOT_BLOCK);
@@ -135,55 +209,87 @@ int nym_endpoint_permission(struct nym_endpoint *ep, int mask)
 	return err;
 }
 
-static struct nym_endpoint *nym_endpoint_alloc(struct sock *sk)
+/* Charges a name to a user: the user with a reference, or an error. */
+static struct nym_user *nym_name_charge(struct net *net, kuid_t uid)
 {
-	struct nym_endpoint *ep;
+	struct nym_user *user = nym_user_get(nym_net(net), uid);
+	u32 max = READ_ONCE(nym_net(net)->max_names);
 
-	ep = kmem_cache_zalloc(nym_endpoint_cache, GFP_KERNEL_ACCOUNT);
-	if (!ep)
-		return NULL;
-	refcount_set(&ep->ref, 1);
-	spin_lock_init(&ep->lock);
-	ep->type = sk->sk_type;
-	RCU_INIT_POINTER(ep->sk, sk);
-	nym_backlog_init(&ep->backlog);
-	return ep;
+	if (!user)
+		return ERR_PTR(-ENOMEM);
+	atomic_inc(&user->nn->nnames);
+	if (atomic_inc_return(&user->names) > max && !capable(CAP_NET_ADMIN)) {
+		nym_name_uncharge(user);
+		return ERR_PTR(-EDQUOT);
+	}
+	return user;
 }
 
-static int nym_endpoint_insert(struct net *net, struct nym_endpoint *ep)
+/**
+ * nym_name_uncharge() - a name has no owner any more
+ * @user: who was charged; the reference is dropped
+ *
+ * Context: any but interrupts
+ */
+void nym_name_uncharge(struct nym_user *user)
 {
+	atomic_dec(&user->nn->nnames);
+	atomic_dec(&user->names);
+	nym_user_put(user);
+}
+
+/* Who has a part in a name that is charged already need not be charged. */
+static int nym_bind_charge(struct nym_endpoint *ep, struct nym_member *member)
+{
+	struct nym_user *user = NULL;
+	int err = nym_member_join(ep, member, &user);
+
+	if (err != -EDQUOT)
+		return err;
+	user = nym_name_charge(sock_net(member->sk), current_uid());
+	if (IS_ERR(user))
+		return PTR_ERR(user);
+	err = nym_member_join(ep, member, &user);
+	if (user)
+		nym_name_uncharge(user);
+	return err;
+}
+
+/* The socket is locked and has no name. The endpoint has it, or an error. */
+static struct nym_endpoint *nym_bind_join(struct sock *sk,
+					  const struct nym_name *name,
+					  struct nym_member *member)
+{
+	struct nym_endpoint *ep = nym_endpoint_await(sock_net(sk), name);
 	int err;
 
-	err = rhashtable_lookup_insert_key(&nym_net(net)->names, &ep->name,
-					   &ep->node, nym_names_params);
-	if (err == -EEXIST)
-		return -EADDRINUSE;
-	/* What else can go wrong is that the table cannot grow. */
-	return err ? -ENOMEM : 0;
+	if (!ep)
+		return ERR_PTR(-ENOMEM);
+	err = nym_bind_charge(ep, member);
+	if (!err)
+		return ep;
+	nym_endpoint_put(ep);
+	return ERR_PTR(err);
 }
 
 /* The socket is locked and has no name. */
 static int nym_bind_name(struct sock *sk, const struct nym_name *name)
 {
-	struct nym_endpoint *ep = nym_endpoint_alloc(sk);
-	struct net *net = sock_net(sk);
-	int err;
+	struct nym_member *member = nym_member_alloc(sk);
+	struct nym_endpoint *ep;
 
-	if (!ep)
+	if (!member)
 		return -ENOMEM;
-	if (name->len)
-		ep->name = *name;
-	else
-		nym_name_choose(&ep->name, nym_registry_id(net));
-
-	err = nym_endpoint_insert(net, ep);
-	if (err) {
-		/* Nobody has seen it. */
-		kmem_cache_free(nym_endpoint_cache, ep);
-		return err;
+	ep = nym_bind_join(sk, name, member);
+	if (IS_ERR(ep)) {
+		kfree(member);
+		return PTR_ERR(ep);
 	}
+	nym_sk(sk)->member = member;
 	/* Pairs with the acquire in nym_sock_endpoint(). */
 	smp_store_release(&nym_sk(sk)->ep, ep);
+	/* Datagrams can be sent to it from now on. */
+	nym_dgram_joined(ep);
 	return 0;
 }
 
@@ -198,9 +304,37 @@ static int nym_bind_name(struct sock *sk, const struct nym_name *name)
  */
 int nym_bind_chosen(struct sock *sk)
 {
-	static const struct nym_name none;
+	struct nym_name name;
 
-	return nym_bind_name(sk, &none);
+	nym_name_choose(&name, nym_registry_id(sock_net(sk)));
+	return nym_bind_name(sk, &name);
+}
+
+/* Binds to a name, or without one to one that the kernel chooses. */
+static int nym_bind_sock(struct socket *sock, const struct nym_name *name)
+{
+	struct inode *inode = SOCK_INODE(sock);
+	struct sock *sk = sock->sk;
+	int err;
+
+	/* The mode is in force before the name can be found. */
+	inode_lock(inode);
+	lock_sock(sk);
+	nym_call_settle(sk);
+	if (nym_sk(sk)->ep || rcu_access_pointer(nym_sk(sk)->call)) {
+		/* It has an address; asking for any, as AF_UNIX sees it, is met. */
+		err = name->len ? -EINVAL : 0;
+	} else {
+		umode_t mode = inode->i_mode;
+
+		inode->i_mode = mode & ~current_umask();
+		err = name->len ? nym_bind_name(sk, name) : nym_bind_chosen(sk);
+		if (err)
+			inode->i_mode = mode;
+	}
+	release_sock(sk);
+	inode_unlock(inode);
+	return err;
 }
 
 /**
@@ -218,34 +352,16 @@ int nym_bind_chosen(struct sock *sk)
  */
 int nym_bind(struct socket *sock, struct nym_sockaddr *addr, int len)
 {
-	struct inode *inode = SOCK_INODE(sock);
-	struct sock *sk = sock->sk;
 	struct nym_name name;
 	int err;
 
 	err = nym_name_parse(&name, addr, len);
-	if (!err && name.len)
-		err = nym_name_may_bind(sock_net(sk), &name);
 	if (err)
 		return err;
-
-	/* The mode is in force before the name can be found. */
-	inode_lock(inode);
-	lock_sock(sk);
-	nym_call_settle(sk);
-	if (nym_sk(sk)->ep || rcu_access_pointer(nym_sk(sk)->call)) {
-		/* It has an address; asking for any, as AF_UNIX sees it, is met. */
-		err = name.len ? -EINVAL : 0;
-	} else {
-		umode_t mode = inode->i_mode;
-
-		inode->i_mode = mode & ~current_umask();
-		err = nym_bind_name(sk, &name);
-		if (err)
-			inode->i_mode = mode;
-	}
-	release_sock(sk);
-	inode_unlock(inode);
+	if (name.len)
+		err = nym_name_may_bind(sock_net(sock->sk), &name);
+	if (!err)
+		err = nym_bind_sock(sock, &name);
 	return err;
 }
 
@@ -257,13 +373,23 @@ int nym_bind(struct socket *sock, struct nym_sockaddr *addr, int len)
  */
 void nym_unbind(struct sock *sk)
 {
+	struct nym_member *member = nym_sk(sk)->member;
 	struct nym_endpoint *ep = nym_sk(sk)->ep;
+	struct nym_user *user = NULL;
+	LIST_HEAD(orphans);
+	bool alone;
 
 	if (!ep)
 		return;
-	rhashtable_remove_fast(&nym_net(sock_net(sk))->names, &ep->node,
-			       nym_names_params);
-	nym_backlog_close(ep);
+	alone = nym_member_leave(ep, member, &user, &orphans);
+	if (user)
+		nym_name_uncharge(user);
+	/* Senders may have waited for room at this one. */
+	if (wq_has_sleeper(&ep->wait))
+		wake_up_interruptible_all(&ep->wait);
+	nym_backlog_leave(ep, member, alone);
+	if (alone)
+		nym_backlog_end(ep, &orphans);
 }
 
 /**
@@ -274,6 +400,7 @@ void nym_unbind(struct sock *sk)
  */
 int nym_registry_net_init(struct nym_net *nn)
 {
+	nym_linger_net_init(nn);
 	return rhashtable_init(&nn->names, &nym_names_params);
 }
 
@@ -283,6 +410,7 @@ int nym_registry_net_init(struct nym_net *nn)
  */
 void nym_registry_net_exit(struct nym_net *nn)
 {
+	nym_linger_net_exit(nn);
 	rhashtable_destroy(&nn->names);
 }
 

@@ -73,6 +73,8 @@ struct nym_chunk {
  * @lost: when the reader let go, it threw bytes away; set before @head says so
  * @eof: the reader has been told that there is no more; nothing may follow;
  *	@rlock
+ * @sent: bytes of the user's that have ever been written; @wlock. Here and in
+ *	@received a reader without the lock may see half of a carry on 32 bit.
  * @low: if not 0, the last record did not fit, and will when fewer bytes than
  *	this are used; written under @wlock
  * @wake_at: if not 0, somebody waits until fewer bytes than this are filled;
@@ -82,6 +84,7 @@ struct nym_chunk {
  * @first: where the reader reads; valid when @tail != @head; @rlock, but
  *	first set by the writer, before the tail that makes it visible
  * @head: all bytes before it have been read; written under @rlock (release)
+ * @received: bytes of the user's that have ever been read; @rlock
  * @extra: what counts against the limit besides unread bytes; added to by the
  *	writer, taken from by the reader
  */
@@ -90,6 +93,7 @@ struct nym_ring {
 	struct nym_chunk *last;
 	u32 tail;
 	u32 low;
+	u64 sent;
 	u32 wake_at;
 	u8 shut;
 	u8 deaf;
@@ -101,7 +105,14 @@ struct nym_ring {
 	struct nym_chunk *first;
 	u32 head;
 	atomic_t extra;
+	u64 received;
 };
+
+/* Adds to @sent or @received, which others look at without the lock. */
+static inline void nym_ring_count(u64 *bytes, size_t n)
+{
+	WRITE_ONCE(*bytes, *bytes + n);
+}
 
 /**
  * struct nym_ring_cursor - a place in a ring, ahead of what is published

@@ -47,6 +47,7 @@ static int nym_record_write(struct sock *sk, struct nym_conn *conn, int side,
 	nym_ring_commit(out, &cur);
 	if (err)
 		return err;
+	nym_ring_count(&out->sent, len);
 	nym_published(sk, conn, side);
 	return 0;
 }
@@ -177,6 +178,7 @@ static int nym_record_read(struct nym_conn *conn, int side, struct msghdr *msg,
 		nym_ring_skip(&cur, rec.len - n);
 		nym_marks_trim(marks, in, cur.pos);
 		nym_ring_consume(in, &cur);
+		nym_ring_count(&in->received, rec.len);
 		nym_consumed(conn, side);
 	}
 	return flags & MSG_TRUNC ? rec.len : n;

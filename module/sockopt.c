@@ -6,6 +6,33 @@
 
 #include "af_nym.h"
 
+static int nym_setsockopt_value(struct sock *sk, int optname, int value)
+{
+	struct nym_sock *nsk = nym_sk(sk);
+
+	switch (optname) {
+	case NYM_WAIT:
+		WRITE_ONCE(nsk->waits, value != 0);
+		return 0;
+	case NYM_SHARE:
+		if (value < 0 || value > NYM_SHARE_STICKY)
+			return -EINVAL;
+		WRITE_ONCE(nsk->share, value);
+		return 0;
+	case NYM_LINGER:
+		if (value < 0 || value > NYM_LINGER_MAX)
+			return -EINVAL;
+		WRITE_ONCE(nsk->linger, value);
+		return 0;
+	case NYM_PASSRIGHTS:
+		WRITE_ONCE(nsk->passrights, value != 0);
+		return 0;
+	default:
+		nym_set_passcred(sk, value != 0);
+		return 0;
+	}
+}
+
 /**
  * nym_setsockopt() - proto_ops.setsockopt
  * @sock: the socket
@@ -16,17 +43,17 @@
  *
  * Context: sleeps
  * Return: 0; -EOPNOTSUPP for another level; -ENOPROTOOPT for an unknown option;
- * -EINVAL for a value that is too short; -EFAULT
+ * -EINVAL for a value that is too short or out of range; -EFAULT
  */
 int nym_setsockopt(struct socket *sock, int level, int optname,
 		   sockptr_t optval, unsigned int optlen)
 {
 	struct sock *sk = sock->sk;
-	int value;
+	int value, err;
 
 	if (level != SOL_NYM)
 		return -EOPNOTSUPP;
-	if (optname != NYM_PASSRIGHTS && optname != NYM_PASSCRED)
+	if (optname < NYM_WAIT || optname > NYM_PASSCRED)
 		return -ENOPROTOOPT;
 	if (optlen < sizeof(value))
 		return -EINVAL;
@@ -34,17 +61,20 @@ int nym_setsockopt(struct socket *sock, int level, int optname,
 		return -EFAULT;
 
 	lock_sock(sk);
-	if (optname == NYM_PASSRIGHTS)
-		WRITE_ONCE(nym_sk(sk)->passrights, value != 0);
-	else
-		nym_set_passcred(sk, value != 0);
+	err = nym_setsockopt_value(sk, optname, value);
 	release_sock(sk);
-	return 0;
+	return err;
 }
 
 static int nym_getsockopt_value(struct sock *sk, int optname)
 {
 	switch (optname) {
+	case NYM_WAIT:
+		return READ_ONCE(nym_sk(sk)->waits);
+	case NYM_SHARE:
+		return READ_ONCE(nym_sk(sk)->share);
+	case NYM_LINGER:
+		return READ_ONCE(nym_sk(sk)->linger);
 	case NYM_PASSRIGHTS:
 		return READ_ONCE(nym_sk(sk)->passrights);
 	case NYM_PASSCRED:
@@ -52,6 +82,22 @@ static int nym_getsockopt_value(struct sock *sk, int optname)
 	default:
 		return -ENOPROTOOPT;
 	}
+}
+
+/* As much of a value as there is room for. */
+static int nym_getsockopt_copy(const void *from, int size, char __user *optval,
+			       int __user *optlen)
+{
+	int len;
+
+	if (get_user(len, optlen))
+		return -EFAULT;
+	if (len < 0)
+		return -EINVAL;
+	len = min(len, size);
+	if (put_user(len, optlen) || copy_to_user(optval, from, len))
+		return -EFAULT;
+	return 0;
 }
 
 /**
@@ -69,19 +115,12 @@ static int nym_getsockopt_value(struct sock *sk, int optname)
 int nym_getsockopt(struct socket *sock, int level, int optname,
 		   char __user *optval, int __user *optlen)
 {
-	int value, len;
+	int value;
 
 	if (level != SOL_NYM)
 		return -EOPNOTSUPP;
 	value = nym_getsockopt_value(sock->sk, optname);
 	if (value < 0)
 		return value;
-	if (get_user(len, optlen))
-		return -EFAULT;
-	if (len < 0)
-		return -EINVAL;
-	len = min_t(int, len, sizeof(value));
-	if (put_user(len, optlen) || copy_to_user(optval, &value, len))
-		return -EFAULT;
-	return 0;
+	return nym_getsockopt_copy(&value, sizeof(value), optval, optlen);
 }

@@ -34,6 +34,7 @@ static ssize_t nym_stream_write(struct sock *sk, struct nym_conn *conn, int side
 	nym_ring_commit(out, &cur);
 	if (err)
 		return err;
+	nym_ring_count(&out->sent, done);
 	nym_published(sk, conn, side);
 	return done;
 }
@@ -148,6 +149,7 @@ static ssize_t nym_stream_copy(struct nym_conn *conn, int side,
 	if (!receipt->peek) {
 		nym_marks_trim(marks, in, cur.pos);
 		nym_ring_consume(in, &cur);
+		nym_ring_count(&in->received, done);
 		nym_consumed(conn, side);
 	}
 	return done || !len || receipt->over ? done : -EFAULT;
@@ -217,7 +219,9 @@ int nym_stream_read(struct sock *sk, struct msghdr *msg, size_t len, int flags,
 unlocked:
 	if (found && msg->msg_name)
 		msg->msg_namelen = nym_end_name(&conn->end[!side], msg->msg_name);
-	return copied ? copied : min(err, 0);
+	if (!copied)
+		copied = min(err, 0);
+	return copied;
 }
 
 /**

@@ -15,19 +15,27 @@
 static DEFINE_SPINLOCK(nym_users_lock);
 static struct hlist_head nym_users[NYM_USER_BUCKETS];
 
-static struct hlist_head *nym_user_chain(kuid_t uid)
+static struct hlist_head *nym_user_chain(const struct nym_net *nn, kuid_t uid)
 {
-	return &nym_users[hash_32(__kuid_val(uid), ilog2(NYM_USER_BUCKETS))];
+	return &nym_users[hash_32(__kuid_val(uid) ^ hash_ptr(nn, 32),
+				  ilog2(NYM_USER_BUCKETS))];
+}
+
+/* The lock is held. */
+static void nym_user_count(struct nym_net *nn, int n)
+{
+	if (nn)
+		WRITE_ONCE(nn->nusers, nn->nusers + n);
 }
 
 /* With a reference, or NULL; the lock is held. */
-static struct nym_user *nym_user_find(kuid_t uid)
+static struct nym_user *nym_user_find(const struct nym_net *nn, kuid_t uid)
 {
 	struct nym_user *user;
 
 	lockdep_assert_held(&nym_users_lock);
-	hlist_for_each_entry(user, nym_user_chain(uid), node) {
-		if (uid_eq(user->uid, uid)) {
+	hlist_for_each_entry(user, nym_user_chain(nn, uid), node) {
+		if (user->nn == nn && uid_eq(user->uid, uid)) {
 			refcount_inc(&user->ref);
 			return user;
 		}
@@ -37,17 +45,18 @@ static struct nym_user *nym_user_find(kuid_t uid)
 
 /**
  * nym_user_get() - what is known of a user
+ * @nn: the namespace in which it is counted; NULL for all of them together
  * @uid: the user
  *
  * Context: sleeps
  * Return: the user with a reference, or NULL if there is no memory
  */
-struct nym_user *nym_user_get(kuid_t uid)
+struct nym_user *nym_user_get(struct nym_net *nn, kuid_t uid)
 {
 	struct nym_user *user, *new;
 
 	spin_lock(&nym_users_lock);
-	user = nym_user_find(uid);
+	user = nym_user_find(nn, uid);
 	spin_unlock(&nym_users_lock);
 	if (user)
 		return user;
@@ -55,13 +64,16 @@ struct nym_user *nym_user_get(kuid_t uid)
 	new = kzalloc(sizeof(*new), GFP_KERNEL_ACCOUNT);
 	if (!new)
 		return NULL;
+	new->nn = nn;
 	new->uid = uid;
 	refcount_set(&new->ref, 1);
 
 	spin_lock(&nym_users_lock);
-	user = nym_user_find(uid);
-	if (!user)
-		hlist_add_head(&new->node, nym_user_chain(uid));
+	user = nym_user_find(nn, uid);
+	if (!user) {
+		hlist_add_head(&new->node, nym_user_chain(nn, uid));
+		nym_user_count(nn, 1);
+	}
 	spin_unlock(&nym_users_lock);
 	if (!user)
 		return new;
@@ -81,8 +93,10 @@ void nym_user_put(struct nym_user *user)
 
 	spin_lock(&nym_users_lock);
 	last = refcount_dec_and_test(&user->ref);
-	if (last)
+	if (last) {
 		hlist_del(&user->node);
+		nym_user_count(user->nn, -1);
+	}
 	spin_unlock(&nym_users_lock);
 	if (last)
 		kfree(user);

@@ -297,7 +297,7 @@ static __poll_t nym_poll_error(const struct sock *sk, const struct nym_conn *con
 }
 
 /* Not connected. */
-static __poll_t nym_poll_idle(const struct sock *sk, bool parked)
+static __poll_t nym_poll_idle(struct sock *sk, bool parked)
 {
 	int shutdown = READ_ONCE(sk->sk_shutdown);
 	__poll_t mask = 0;
@@ -307,7 +307,11 @@ static __poll_t nym_poll_idle(const struct sock *sk, bool parked)
 	if (shutdown == SHUTDOWN_MASK)
 		mask |= EPOLLHUP;
 	if (nym_sock_listens(sk)) {
-		if (READ_ONCE(nym_sock_endpoint(sk)->backlog.npending))
+		bool found = READ_ONCE(nym_sk(sk)->member->npending);
+
+		/* Whoever is told that there is nothing is about to wait. */
+		nym_member_looks(sk, found);
+		if (found)
 			mask |= EPOLLIN | EPOLLRDNORM;
 	} else if (!parked) {
 		mask |= EPOLLHUP | EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND;

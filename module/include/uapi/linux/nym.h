@@ -22,9 +22,35 @@
 
 /*
  * The level of the options below for getsockopt() and setsockopt(). Each takes
- * an int: not 0 is on.
+ * an int; where nothing else is said, not 0 is on.
  */
 #define SOL_NYM		28281
+
+/*
+ * connect() and sendto() wait until somebody listens at the name, or for
+ * datagrams has it, as long as SO_SNDTIMEO says. If they are not to block,
+ * connect() fails with EINPROGRESS and sendto() with EAGAIN.
+ */
+#define NYM_WAIT	1
+
+/*
+ * Share the name with other sockets of the same owner and type that do so, too.
+ * What counts is the value at the time of bind(). A call goes to the one with
+ * the shortest queue, and so does a datagram; or, if the socket that was bound
+ * first has NYM_SHARE_STICKY, all datagrams of a sender go to the same one.
+ */
+#define NYM_SHARE		2
+#define NYM_SHARE_OFF		0
+#define NYM_SHARE_ON		1
+#define NYM_SHARE_STICKY	2
+
+/*
+ * For how many milliseconds, at most an hour, the name is kept for its owner
+ * when this socket is closed and was the last that is bound to it, or the last
+ * that listens while others are bound. Callers and senders wait until then. It
+ * is read when the socket is closed.
+ */
+#define NYM_LINGER	3
 
 /*
  * Take descriptors (SCM_RIGHTS). Off at first: who sends some gets EPERM.
