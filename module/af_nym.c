@@ -42,6 +42,7 @@ static void nym_sock_list(struct sock *sk)
 	spin_lock(&bucket->lock);
 	hlist_add_head_rcu(&sk->sk_node, &bucket->head);
 	spin_unlock(&bucket->lock);
+	nym_stat_inc(nym_net(sock_net(sk)), NYM_STAT_SOCKETS);
 }
 
 static void nym_sock_unlist(struct sock *sk)
@@ -51,6 +52,7 @@ static void nym_sock_unlist(struct sock *sk)
 	spin_lock(&bucket->lock);
 	hlist_del_init_rcu(&sk->sk_node);
 	spin_unlock(&bucket->lock);
+	nym_stat_add(nym_net(sock_net(sk)), NYM_STAT_SOCKETS, -1);
 }
 
 /* Runs a grace period after the last reference has gone. */
@@ -333,29 +335,41 @@ static int __net_init nym_net_init(struct net *net)
 
 	for (i = 0; i < NYM_SOCK_BUCKETS; i++)
 		spin_lock_init(&nn->sockets[i].lock);
-	err = nym_registry_net_init(nn);
+	err = nym_stats_net_init(net);
 	if (err)
 		return err;
+	err = nym_registry_net_init(nn);
+	if (err)
+		goto out_stats;
 	err = nym_sysctl_net_init(net);
 	if (err)
 		goto out_registry;
 	err = nym_proc_net_init(net);
 	if (err)
 		goto out_sysctl;
+	err = nym_stats_proc_init(net);
+	if (err)
+		goto out_proc;
 	return 0;
 
+out_proc:
+	nym_proc_net_exit(net);
 out_sysctl:
 	nym_sysctl_net_exit(net);
 out_registry:
 	nym_registry_net_exit(nn);
+out_stats:
+	nym_stats_net_exit(net);
 	return err;
 }
 
 static void __net_exit nym_net_exit(struct net *net)
 {
+	nym_stats_proc_exit(net);
 	nym_proc_net_exit(net);
 	nym_sysctl_net_exit(net);
 	nym_registry_net_exit(nym_net(net));
+	nym_stats_net_exit(net);
 }
 
 static struct pernet_operations nym_net_ops = {

@@ -366,6 +366,61 @@ struct nym_user {
 };
 
 /**
+ * enum nym_stat - what is counted in a network namespace
+ *
+ * @NYM_STAT_SOCKETS: sockets there are
+ * @NYM_STAT_BINDS: sockets that have got a name
+ * @NYM_STAT_LISTENS: calls of listen() that succeeded
+ * @NYM_STAT_CONNECTS: calls that came into a backlog, as pending or parked
+ * @NYM_STAT_PARKED: those of them that were parked
+ * @NYM_STAT_ACCEPTS: calls accepted
+ * @NYM_STAT_REFUSED: calls turned away, at once or after having been parked
+ * @NYM_STAT_WITHDRAWN: parked calls that the caller gave up
+ * @NYM_STAT_MIGRATED: pending calls that another socket of the name took over
+ * @NYM_STAT_ORPHANED: pending calls that no socket was there to take over
+ * @NYM_STAT_RESET: pending calls that ended with the name
+ * @NYM_STAT_LINGER_STARTED: names that began to linger
+ * @NYM_STAT_LINGER_EXPIRED: names that lingered until their time was over
+ * @NYM_STAT_DATAGRAMS_SENT: datagrams queued
+ * @NYM_STAT_DATAGRAMS_RECEIVED: datagrams read
+ * @NYM_STAT_DATAGRAMS_DROPPED: datagrams thrown away unread
+ * @NYM_STAT_FILES_SENT: descriptors queued
+ * @NYM_STAT_FILES_RECEIVED: descriptors that a receiver had room for
+ * @NYM_STAT_FILES_DROPPED: descriptors closed instead
+ * @NYM_STATS: how many these are
+ */
+enum nym_stat {
+	NYM_STAT_SOCKETS,
+	NYM_STAT_BINDS,
+	NYM_STAT_LISTENS,
+	NYM_STAT_CONNECTS,
+	NYM_STAT_PARKED,
+	NYM_STAT_ACCEPTS,
+	NYM_STAT_REFUSED,
+	NYM_STAT_WITHDRAWN,
+	NYM_STAT_MIGRATED,
+	NYM_STAT_ORPHANED,
+	NYM_STAT_RESET,
+	NYM_STAT_LINGER_STARTED,
+	NYM_STAT_LINGER_EXPIRED,
+	NYM_STAT_DATAGRAMS_SENT,
+	NYM_STAT_DATAGRAMS_RECEIVED,
+	NYM_STAT_DATAGRAMS_DROPPED,
+	NYM_STAT_FILES_SENT,
+	NYM_STAT_FILES_RECEIVED,
+	NYM_STAT_FILES_DROPPED,
+	NYM_STATS,
+};
+
+/**
+ * struct nym_stats - one processor's share of the counts
+ * @count: by enum nym_stat; only the sum over all processors means anything
+ */
+struct nym_stats {
+	unsigned long count[NYM_STATS];
+};
+
+/**
  * struct nym_net - what nym keeps for a network namespace
  * @names: the endpoints by name
  * @last_id: the last number the kernel chose for a name
@@ -380,6 +435,7 @@ struct nym_user {
  * @linger_lock: protects @lingering; taken inside an endpoint's lock
  * @lingering: names that linger, by when that ends; holds references
  * @linger_work: ends it
+ * @stats: what has happened in it, by processor
  */
 struct nym_net {
 	struct rhashtable names;
@@ -395,7 +451,18 @@ struct nym_net {
 	spinlock_t linger_lock;	/* of @lingering */
 	struct timerqueue_head lingering;
 	struct delayed_work linger_work;
+	struct nym_stats __percpu *stats;
 };
+
+static inline void nym_stat_add(struct nym_net *nn, enum nym_stat stat, long n)
+{
+	this_cpu_add(nn->stats->count[stat], n);
+}
+
+static inline void nym_stat_inc(struct nym_net *nn, enum nym_stat stat)
+{
+	nym_stat_add(nn, stat, 1);
+}
 
 extern unsigned int nym_family;
 
@@ -623,6 +690,7 @@ u64 nym_dgram_sticks_to(const struct sock *sk);
 void nym_dgram_stick_to(struct sock *sk, u64 id);
 void nym_dgram_joined(struct nym_endpoint *ep);
 __poll_t nym_dgram_poll(struct file *file, struct socket *sock, poll_table *wait);
+void nym_dgram_info(struct sock *sk, struct nym_info *info);
 struct nym_endpoint *nym_dgram_peer(struct sock *sk);
 void nym_dgram_init(struct sock *sk);
 void nym_dgram_shut(struct sock *sk);
@@ -633,6 +701,36 @@ unsigned int nym_dgram_obj_size(void);
 ssize_t nym_splice_read(struct socket *sock, loff_t *ppos,
 			struct pipe_inode_info *pipe, size_t len,
 			unsigned int flags);
+
+/* info.c */
+
+/**
+ * enum nym_state - what /proc/net/nym calls a socket's state
+ * @NYM_STATE_UNCONNECTED: nothing of the following
+ * @NYM_STATE_BOUND: has a name
+ * @NYM_STATE_LISTENING: takes calls
+ * @NYM_STATE_CONNECTING: its call is parked
+ * @NYM_STATE_CONNECTED: is connected, accepted or not
+ */
+enum nym_state {
+	NYM_STATE_UNCONNECTED,
+	NYM_STATE_BOUND,
+	NYM_STATE_LISTENING,
+	NYM_STATE_CONNECTING,
+	NYM_STATE_CONNECTED,
+};
+
+enum nym_state nym_sock_state(const struct sock *sk,
+			      const struct nym_conn *conn, bool parked);
+bool nym_name_is_visible(struct nym_endpoint *ep, const struct net *net,
+			 const struct file *file);
+void nym_info_fill(struct sock *sk, struct nym_info *info);
+
+/* stats.c */
+int nym_stats_net_init(struct net *net);
+void nym_stats_net_exit(struct net *net);
+int nym_stats_proc_init(struct net *net);
+void nym_stats_proc_exit(struct net *net);
 
 /* proc.c */
 int nym_proc_net_init(struct net *net);

@@ -32,7 +32,7 @@ struct socket;
  * @local: the same in the sender's namespace; a reference
  * @carrier: the socket in whose queue they are, if @nsocks
  * @nsocks: how many of them are nym sockets
- * @sent: they were put into a queue
+ * @sent: they were put into a queue, and have been counted as sent
  */
 struct nym_files {
 	struct scm_fp_list *list;

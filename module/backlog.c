@@ -150,6 +150,7 @@ void nym_call_uncharge(struct nym_conn *call)
 static void nym_caller_is_refused(struct nym_endpoint *ep)
 {
 	WRITE_ONCE(ep->backlog.refused, ep->backlog.refused + 1);
+	nym_stat_inc(ep->nn, NYM_STAT_REFUSED);
 }
 
 static bool nym_call_is_privileged(const struct nym_endpoint *ep,
@@ -247,6 +248,7 @@ static void nym_call_abort(struct nym_backlog *backlog, struct nym_conn *call)
 /* Without the lock: tells the client that its call has come to nothing. */
 static void nym_call_reset(struct nym_endpoint *ep, struct nym_conn *call)
 {
+	nym_stat_inc(ep->nn, NYM_STAT_RESET);
 	nym_conn_close(call, NYM_CALLED, true);
 }
 
@@ -463,6 +465,7 @@ static struct sock *nym_call_pass(struct nym_endpoint *ep, struct nym_conn *call
 	if (!heir)
 		return NULL;
 	nym_call_give(ep, call, heir);
+	nym_stat_inc(ep->nn, NYM_STAT_MIGRATED);
 	return heir->sk;
 }
 
@@ -480,6 +483,7 @@ static void nym_call_orphan(struct nym_endpoint *ep, struct nym_conn *call)
 	struct nym_backlog *backlog = &ep->backlog;
 	bool laden = nym_marks_leave(&call->marks[NYM_CALLER]);
 
+	nym_stat_inc(ep->nn, NYM_STAT_ORPHANED);
 	list_add_tail(&call->queue, laden ? &backlog->laden : &backlog->orphans);
 }
 
@@ -811,6 +815,7 @@ static int nym_backlog_put(struct nym_endpoint *ep, struct nym_conn *call,
 		*woken = member->sk;
 	} else if (call->user) {
 		nym_call_park(ep, call, caller);
+		nym_stat_inc(ep->nn, NYM_STAT_PARKED);
 	} else {
 		nym_caller_put(backlog, caller);
 		return NYM_NEED_USER;
@@ -876,6 +881,8 @@ int nym_backlog_submit(struct nym_endpoint *ep, struct nym_conn *call)
 			break;
 	}
 	kfree(new);
+	if (!ret)
+		nym_stat_inc(ep->nn, NYM_STAT_CONNECTS);
 	/* It may have been charged for a park that it did not need. */
 	if (woken)
 		nym_call_uncharge(call);
@@ -905,6 +912,7 @@ bool nym_backlog_withdraw(struct nym_endpoint *ep, struct nym_conn *call)
 	spin_unlock(&ep->lock);
 	if (!parked)
 		return false;
+	nym_stat_inc(ep->nn, NYM_STAT_WITHDRAWN);
 	nym_conn_put(call);
 	/* There may be room for the one behind it, if that has privilege. */
 	nym_backlog_promote(ep);

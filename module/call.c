@@ -55,6 +55,7 @@ int nym_listen(struct socket *sock, int backlog)
 	smp_store_release(&sk->sk_state, TCP_LISTEN);
 	nym_backlog_open(ep, nym_sk(sk)->member,
 			 sk->sk_shutdown & RCV_SHUTDOWN ? 0 : nym_listen_limit(backlog));
+	nym_stat_inc(ep->nn, NYM_STAT_LISTENS);
 	err = 0;
 out:
 	release_sock(sk);
@@ -242,6 +243,7 @@ static int nym_connect_name(struct sock *sk, const struct nym_name *name)
 	if (!ep) {
 		if (nym_sk(sk)->waits)
 			return -ENOMEM;
+		nym_stat_inc(nym_net(sock_net(sk)), NYM_STAT_REFUSED);
 		return -ECONNREFUSED;
 	}
 	err = nym_connect_endpoint(sk, ep);
@@ -471,6 +473,7 @@ int nym_accept(struct socket *sock, struct socket *newsock, int flags,
 			sk->sk_data_ready(sk);
 		return err;
 	}
+	nym_stat_inc(ep->nn, NYM_STAT_ACCEPTS);
 	nym_backlog_promote(ep);
 	nym_accept_attach(conn, sk, newsk, newsock);
 	return 0;

@@ -1144,6 +1144,25 @@ void nym_dgram_stick_to(struct sock *sk, u64 id)
 }
 
 /**
+ * nym_dgram_info() - the part of struct nym_info that datagram sockets have
+ * @sk: the socket
+ * @info: otherwise 0
+ *
+ * Context: any
+ */
+void nym_dgram_info(struct sock *sk, struct nym_info *info)
+{
+	const struct nym_dgram_sock *dsk = nym_dgram_sk(sk);
+
+	info->dropped = READ_ONCE(dsk->dropped);
+	info->bytes_sent = atomic64_read(&dsk->bytes_sent);
+	info->bytes_received = READ_ONCE(dsk->bytes_received);
+	info->queued = READ_ONCE(dsk->used);
+	info->queue_limit = READ_ONCE(sk->sk_rcvbuf);
+	info->datagrams = READ_ONCE(dsk->queued);
+}
+
+/**
  * nym_dgram_peer() - where is it connected to?
  * @sk: the socket
  *

@@ -351,8 +351,10 @@ int nym_dgram_enqueue(struct sock *to, struct nym_dgram *d)
 		atomic64_add(d->len, &nym_dgram_sk(d->from)->bytes_sent);
 	}
 	spin_unlock(&dsk->lock);
-	if (!err)
+	if (!err) {
+		nym_stat_inc(nym_net(sock_net(to)), NYM_STAT_DATAGRAMS_SENT);
 		to->sk_data_ready(to);
+	}
 	return err;
 }
 
@@ -396,8 +398,11 @@ bool nym_dgram_remove(struct nym_dgram_sock *dsk, struct nym_dgram *d)
 		WRITE_ONCE(dsk->bytes_received, dsk->bytes_received + d->len);
 	}
 	spin_unlock(&dsk->lock);
-	if (first)
+	if (first) {
+		nym_stat_inc(nym_net(sock_net(&dsk->nsk.sk)),
+			     NYM_STAT_DATAGRAMS_RECEIVED);
 		nym_dgram_put(d);
+	}
 	return first;
 }
 
@@ -434,6 +439,7 @@ void nym_dgram_put_list(struct sock *sk, struct list_head *list)
 	struct nym_dgram *d, *next;
 
 	list_for_each_entry_safe(d, next, list, list) {
+		nym_stat_inc(nym_net(sock_net(sk)), NYM_STAT_DATAGRAMS_DROPPED);
 		nym_dgram_put(d);
 		cond_resched();
 	}

@@ -256,8 +256,11 @@ int nym_files_queue(struct nym_files *files, struct sock *to)
 		}
 		spin_unlock(&nym_files_lock);
 	}
-	if (!err)
+	if (!err) {
 		files->sent = true;
+		nym_stat_add(files->local->nn, NYM_STAT_FILES_SENT,
+			     files->list->count);
+	}
 	return err;
 }
 
@@ -307,6 +310,25 @@ bool nym_files_move(const struct list_head *marks, struct sock *to)
 	return may;
 }
 
+/* For how many descriptors there is room. */
+static int nym_files_room(const struct msghdr *msg)
+{
+	if (msg->msg_controllen <= sizeof(struct cmsghdr))
+		return 0;
+	return (msg->msg_controllen - sizeof(struct cmsghdr)) / sizeof(int);
+}
+
+/* Counts what has been sent: so many are received, the rest is closed. */
+static void nym_files_count_end(const struct nym_files *files, int received)
+{
+	struct nym_net *nn = files->local->nn;
+
+	if (!files->sent)
+		return;
+	nym_stat_add(nn, NYM_STAT_FILES_RECEIVED, received);
+	nym_stat_add(nn, NYM_STAT_FILES_DROPPED, files->list->count - received);
+}
+
 /* They are not under way any more: neither in a queue nor charged. */
 static void nym_files_land(struct nym_files *files)
 {
@@ -326,6 +348,8 @@ void nym_files_deliver(struct nym_files *files, struct msghdr *msg)
 {
 	struct scm_cookie scm = { .fp = files->list };
 
+	nym_files_count_end(files, min_t(int, files->list->count,
+					 nym_files_room(msg)));
 	nym_files_land(files);
 	files->list = NULL;
 	/* Frees the list, and closes what there is no room for. */
@@ -343,6 +367,7 @@ void nym_files_free(struct nym_files *files)
 	struct scm_cookie scm = { .fp = files->list };
 
 	if (files->list) {
+		nym_files_count_end(files, 0);
 		nym_files_land(files);
 		__scm_destroy(&scm);
 	}

@@ -42,6 +42,7 @@ void nym_linger_start(struct nym_endpoint *ep, struct nym_net *nn, u32 ms)
 
 	lockdep_assert_held(&ep->lock);
 	ep->lingers = true;
+	nym_stat_inc(nn, NYM_STAT_LINGER_STARTED);
 	ep->linger.expires = ktime_add_ms(now, ms);
 	spin_lock(&nn->linger_lock);
 	/* Only who is first now: others must not put off who is due. */
@@ -102,8 +103,10 @@ static void nym_linger_end(struct nym_endpoint *ep, ktime_t now)
 	over = ep->lingers && ktime_compare(ep->linger.expires, now) <= 0;
 	/* There may be a socket that does not listen yet. */
 	alone = over && !ep->nmembers;
-	if (over)
+	if (over) {
 		ep->lingers = false;
+		nym_stat_inc(ep->nn, NYM_STAT_LINGER_EXPIRED);
+	}
 	if (alone) {
 		swap(user, ep->user);
 		nym_backlog_disown(ep, &orphans);

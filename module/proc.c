@@ -7,8 +7,6 @@
  * and an index in it, so that reading n sockets takes about n steps and not
  * the square of it. Whether a name may be seen is asked as who opened the file.
  */
-#include <linux/capability.h>
-#include <linux/cred.h>
 #include <linux/fs.h>
 #include <linux/proc_fs.h>
 #include <linux/seq_file.h>
@@ -84,25 +82,19 @@ static const char *nym_proc_type(const struct sock *sk)
 	}
 }
 
-/* The conn tells more than sk_state, which waits for the socket to look. */
-static const char *nym_proc_state(const struct sock *sk,
-				  const struct nym_conn *conn, bool parked)
-{
-	if (conn)
-		return parked ? "connecting" : "connected";
-	if (nym_sock_listens(sk))
-		return "listening";
-	if (READ_ONCE(sk->sk_state) == TCP_ESTABLISHED)
-		return "connected";
-	return nym_sock_endpoint(sk) ? "bound" : "unconnected";
-}
+static const char * const nym_proc_states[] = {
+	[NYM_STATE_UNCONNECTED] = "unconnected",
+	[NYM_STATE_BOUND] = "bound",
+	[NYM_STATE_LISTENING] = "listening",
+	[NYM_STATE_CONNECTING] = "connecting",
+	[NYM_STATE_CONNECTED] = "connected",
+};
 
 /* "-" for a socket without a name, "?" for one that the reader may not see. */
 static void nym_proc_name(struct seq_file *seq, struct nym_endpoint *ep,
 			  const struct nym_end *end)
 {
-	const struct cred *old;
-	int err;
+	bool visible;
 
 	if (!ep) {
 		if (end)
@@ -111,14 +103,8 @@ static void nym_proc_name(struct seq_file *seq, struct nym_endpoint *ep,
 			seq_putc(seq, '-');
 		return;
 	}
-	old = override_creds(seq->file->f_cred);
-	err = nym_endpoint_permission(ep, MAY_READ);
-	revert_creds(old);
-	/* A name outlives its socket, and so its mode, in its connections. */
-	if (err == -ENOENT &&
-	    file_ns_capable(seq->file, seq_file_net(seq)->user_ns, CAP_NET_ADMIN))
-		err = 0;
-	seq_puts(seq, err ? "?" : ep->name.text);
+	visible = nym_name_is_visible(ep, seq_file_net(seq), seq->file);
+	seq_puts(seq, visible ? ep->name.text : "?");
 }
 
 static void nym_proc_inode(struct seq_file *seq, const struct inode *inode)
@@ -136,6 +122,7 @@ static void nym_proc_sock(struct seq_file *seq, struct sock *sk,
 	unsigned int queued = 0, calls = 0, limit = 0;
 	const struct nym_end *end = NULL;
 	struct nym_conn *conn;
+	struct nym_info info;
 	bool parked;
 
 	conn = nym_call_peek(sk, &parked);
@@ -155,11 +142,14 @@ static void nym_proc_sock(struct seq_file *seq, struct sock *sk,
 		limit = READ_ONCE(nym_sk(sk)->member->limit);
 	}
 
+	nym_info_fill(sk, &info);
 	nym_proc_name(seq, ep, end);
 	seq_printf(seq, " %s %s", nym_proc_type(sk),
-		   nym_proc_state(sk, conn, parked));
+		   nym_proc_states[nym_sock_state(sk, conn, parked)]);
 	nym_proc_inode(seq, inode);
-	seq_printf(seq, " %u %u %u %lu\n", queued, calls, limit, inode->i_ino);
+	seq_printf(seq, " %u %u %u %lu", queued, calls, limit, inode->i_ino);
+	seq_printf(seq, " %u %u %llu %llu %llu\n", info.parked, info.peak,
+		   info.accepted, info.refused, info.dropped);
 }
 
 static int nym_proc_show(struct seq_file *seq, void *v)
@@ -167,7 +157,8 @@ static int nym_proc_show(struct seq_file *seq, void *v)
 	struct socket *sock;
 
 	if (v == SEQ_START_TOKEN) {
-		seq_puts(seq, "Name Type State Uid Gid Mode Queued Pending Limit Inode\n");
+		seq_puts(seq, "Name Type State Uid Gid Mode Queued Pending Limit Inode");
+		seq_puts(seq, " Parked Peak Accepted Refused Dropped\n");
 		return 0;
 	}
 	/* A socket that is being made or released has no inode to show. */

@@ -288,6 +288,7 @@ static int nym_bind_name(struct sock *sk, const struct nym_name *name)
 	nym_sk(sk)->member = member;
 	/* Pairs with the acquire in nym_sock_endpoint(). */
 	smp_store_release(&nym_sk(sk)->ep, ep);
+	nym_stat_inc(ep->nn, NYM_STAT_BINDS);
 	/* Datagrams can be sent to it from now on. */
 	nym_dgram_joined(ep);
 	return 0;

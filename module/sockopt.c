@@ -100,6 +100,17 @@ static int nym_getsockopt_copy(const void *from, int size, char __user *optval,
 	return 0;
 }
 
+static int nym_getsockopt_info(struct sock *sk, char __user *optval,
+			       int __user *optlen)
+{
+	struct nym_info info;
+
+	rcu_read_lock();
+	nym_info_fill(sk, &info);
+	rcu_read_unlock();
+	return nym_getsockopt_copy(&info, sizeof(info), optval, optlen);
+}
+
 /**
  * nym_getsockopt() - proto_ops.getsockopt
  * @sock: the socket
@@ -119,6 +130,8 @@ int nym_getsockopt(struct socket *sock, int level, int optname,
 
 	if (level != SOL_NYM)
 		return -EOPNOTSUPP;
+	if (optname == NYM_INFO)
+		return nym_getsockopt_info(sock->sk, optval, optlen);
 	value = nym_getsockopt_value(sock->sk, optname);
 	if (value < 0)
 		return value;

@@ -100,6 +100,36 @@ TEST_F(line, pending_counts_those_who_wait_and_those_who_are_parked)
 	EXPECT_LINE(self->listener, NAME, "listening", 0, 5, 4);
 }
 
+/* What /proc says about a listener besides; NYM_INFO says the same. */
+#define EXPECT_CALLS(_parked, _peak, _accepted, _refused, _dropped) do { \
+	READ_LINE(self->listener); \
+	EXPECT_EQ((unsigned long)(_parked), self->got.parked); \
+	EXPECT_EQ((unsigned long)(_peak), self->got.peak); \
+	EXPECT_EQ((unsigned long)(_accepted), self->got.accepted); \
+	EXPECT_EQ((unsigned long)(_refused), self->got.refused); \
+	EXPECT_EQ((unsigned long)(_dropped), self->got.dropped); \
+} while (0)
+
+TEST_F(line, calls_parked_accepted_and_refused)
+{
+	int fd[6], i;
+
+	EXPECT_CALLS(0, 0, 0, 0, 0);
+	for (i = 0; i < 6; i++) {
+		fd[i] = nym_socket_nonblock();
+		ASSERT_FD(fd[i]);
+		ASSERT_EQ(i < 4 ? 0 : -1, nym_call(fd[i], NAME));
+	}
+	EXPECT_CALLS(2, 4, 0, 0, 0);
+	ASSERT_FD(accept(self->listener, NULL, NULL));
+	EXPECT_CALLS(1, 4, 1, 0, 0);
+	/* Who is parked is turned away, and so is whoever comes then. */
+	ASSERT_OK(shutdown(self->listener, SHUT_RD));
+	EXPECT_CALLS(0, 4, 1, 1, 0);
+	EXPECT_ERRNO(ECONNREFUSED, nym_connect(NAME));
+	EXPECT_CALLS(0, 4, 1, 2, 0);
+}
+
 TEST_F(line, connecting)
 {
 	int fd = nym_bound("t/proc/parked");
@@ -367,7 +397,7 @@ TEST_F(file, exact_text)
 	ASSERT_FD(fd);
 	ASSERT_OK(fchown(fd, 1, 2));
 	snprintf(want, sizeof(want),
-		 NYM_PROC_HEADER "\nt/proc/text stream listening 1 2 0755 0 0 8 %lu\n",
+		 NYM_PROC_HEADER "\nt/proc/text stream listening 1 2 0755 0 0 8 %lu 0 0 0 0 0\n",
 		 nym_inode(fd));
 	text = nym_slurp(NYM_PROC, 4096);
 	ASSERT_NE(NULL, text);

@@ -61,6 +61,9 @@
 /* Be told who sent (SCM_CREDENTIALS). The same as SO_PASSCRED. */
 #define NYM_PASSCRED	5
 
+/* What there is to know of a socket: struct nym_info. Cannot be set. */
+#define NYM_INFO	6
+
 /* The longest name in bytes, without a terminating NUL. */
 #define NYM_NAME_MAX	125
 
@@ -78,6 +81,46 @@
 struct sockaddr_nym {
 	__kernel_sa_family_t snym_family;
 	char snym_name[NYM_NAME_MAX + 1];
+};
+
+/**
+ * struct nym_info - the state of a socket, and what it has done
+ * @pending: calls that wait here for accept()
+ * @parked: calls that wait until they may be pending, at all sockets of the name
+ * @limit: how many calls may be pending here; listen(fd, n) gives n + 1
+ * @peak: the most that were pending here at once
+ * @accepted: calls accepted here
+ * @refused: callers of the name that were turned away, because nobody listened
+ *	or after they had been parked
+ * @dropped: pending calls of the name that were reset; for a datagram socket,
+ *	datagrams that were thrown away unread
+ * @bytes_sent: bytes sent on this connection, or from this datagram socket
+ * @bytes_received: bytes received there; what is left of a record or datagram
+ *	that was cut short counts, too
+ * @queued: bytes that wait to be read here; a record counts 8 more, a datagram
+ *	as much as the memory it takes
+ * @queue_limit: how large @queued may become: SO_SNDBUF of the peer, 0 if that
+ *	has gone or has not accepted yet; SO_RCVBUF of a datagram socket
+ * @datagrams: how many datagrams wait to be read here
+ * @members: how many sockets are bound to the socket's name
+ *
+ * What does not apply is 0. New members are only added at the end: getsockopt()
+ * returns how much the kernel knows, at most what was asked for.
+ */
+struct nym_info {
+	__u32 pending;
+	__u32 parked;
+	__u32 limit;
+	__u32 peak;
+	__aligned_u64 accepted;
+	__aligned_u64 refused;
+	__aligned_u64 dropped;
+	__aligned_u64 bytes_sent;
+	__aligned_u64 bytes_received;
+	__u32 queued;
+	__u32 queue_limit;
+	__u32 datagrams;
+	__u32 members;
 };
 
 #endif /* _UAPI_LINUX_NYM_H */
