@@ -390,7 +390,13 @@ static int __init nym_register(void)
 		return -EINVAL;
 	}
 	nym_family_ops.family = nym_family;
-	err = sock_register(&nym_family_ops);
+	/* First, for sockets that exist already cannot be taken back. */
+	err = nym_diag_init();
+	if (!err) {
+		err = sock_register(&nym_family_ops);
+		if (err)
+			nym_diag_exit();
+	}
 	if (err == -EEXIST)
 		pr_err("nym: address family %u is taken, choose another with family=\n",
 		       nym_family);
@@ -448,6 +454,7 @@ out_ring:
 static void __exit nym_exit(void)
 {
 	sock_unregister(nym_family);
+	nym_diag_exit();
 	unregister_pernet_subsys(&nym_net_ops);
 	/* Conns and endpoints may still be on their way to their caches. */
 	rcu_barrier();

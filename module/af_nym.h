@@ -57,6 +57,7 @@
 #include <linux/types.h>
 #include <net/sock.h>
 #include <uapi/linux/nym.h>
+#include <uapi/linux/nym_diag.h>
 
 #include "ancillary.h"
 #include "compat.h"
@@ -705,7 +706,7 @@ ssize_t nym_splice_read(struct socket *sock, loff_t *ppos,
 /* info.c */
 
 /**
- * enum nym_state - what /proc/net/nym calls a socket's state
+ * enum nym_state - what /proc/net/nym and sock_diag call a socket's state
  * @NYM_STATE_UNCONNECTED: nothing of the following
  * @NYM_STATE_BOUND: has a name
  * @NYM_STATE_LISTENING: takes calls
@@ -713,11 +714,11 @@ ssize_t nym_splice_read(struct socket *sock, loff_t *ppos,
  * @NYM_STATE_CONNECTED: is connected, accepted or not
  */
 enum nym_state {
-	NYM_STATE_UNCONNECTED,
-	NYM_STATE_BOUND,
-	NYM_STATE_LISTENING,
-	NYM_STATE_CONNECTING,
-	NYM_STATE_CONNECTED,
+	NYM_STATE_UNCONNECTED = NYM_DIAG_UNCONNECTED,
+	NYM_STATE_BOUND = NYM_DIAG_BOUND,
+	NYM_STATE_LISTENING = NYM_DIAG_LISTENING,
+	NYM_STATE_CONNECTING = NYM_DIAG_CONNECTING,
+	NYM_STATE_CONNECTED = NYM_DIAG_CONNECTED,
 };
 
 enum nym_state nym_sock_state(const struct sock *sk,
@@ -731,6 +732,10 @@ int nym_stats_net_init(struct net *net);
 void nym_stats_net_exit(struct net *net);
 int nym_stats_proc_init(struct net *net);
 void nym_stats_proc_exit(struct net *net);
+
+/* diag.c */
+int nym_diag_init(void);
+void nym_diag_exit(void);
 
 /* proc.c */
 int nym_proc_net_init(struct net *net);

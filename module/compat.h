@@ -104,4 +104,14 @@ nym_register_sysctls(struct net *net, const char *path, struct ctl_table *table,
 #define nym_ctl_table struct ctl_table
 #endif
 
+/*
+ * A handler of sock_diag says which module it is in since 6.8, and in stable
+ * kernels ("sock_diag: add module pointer to \"struct sock_diag_handler\"").
+ */
+#ifdef NYM_HAVE_SOCK_DIAG_OWNER
+#define NYM_SOCK_DIAG_OWNER	.owner = THIS_MODULE,
+#else
+#define NYM_SOCK_DIAG_OWNER
+#endif
+
 #endif /* _NYM_COMPAT_H */

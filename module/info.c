@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What there is to know of one socket, for getsockopt() and
- * /proc/net/nym.
+ * What there is to know of one socket, for getsockopt(), /proc/net/nym and
+ * sock_diag.
  *
  * All of it is looked at under RCU, without any of the socket's locks: numbers
  * that belong together may be from slightly different moments.
@@ -41,7 +41,7 @@ enum nym_state nym_sock_state(const struct sock *sk,
  * nym_name_is_visible() - may a name be shown?
  * @ep: the name
  * @net: its namespace
- * @file: who opened this asks, by /proc/net/nym
+ * @file: who opened this asks: /proc/net/nym or a netlink socket
  *
  * Context: any but interrupts
  * Return: true with read permission on the socket that was bound first; a name
