@@ -11,6 +11,7 @@
 #include <net/netns/generic.h>
 
 #include "af_nym.h"
+#include "trace.h"
 
 unsigned int nym_family __read_mostly = AF_NYM;
 module_param_named(family, nym_family, uint, 0444);
@@ -125,6 +126,7 @@ static int nym_release(struct socket *sock)
 
 	if (!sk)
 		return 0;
+	nym_trace_close(sk);
 	nym_sock_unlist(sk);
 	nym_unbind(sk);
 	if (sk->sk_type == SOCK_DGRAM)

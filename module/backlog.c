@@ -33,6 +33,7 @@
 #include <linux/slab.h>
 
 #include "af_nym.h"
+#include "trace.h"
 
 /* The part of a backlog that is kept for the owner: one in 2^3. */
 #define NYM_RESERVE_SHIFT	3
@@ -249,6 +250,7 @@ static void nym_call_abort(struct nym_backlog *backlog, struct nym_conn *call)
 static void nym_call_reset(struct nym_endpoint *ep, struct nym_conn *call)
 {
 	nym_stat_inc(ep->nn, NYM_STAT_RESET);
+	nym_trace_reset(ep, call);
 	nym_conn_close(call, NYM_CALLED, true);
 }
 
@@ -466,6 +468,7 @@ static struct sock *nym_call_pass(struct nym_endpoint *ep, struct nym_conn *call
 		return NULL;
 	nym_call_give(ep, call, heir);
 	nym_stat_inc(ep->nn, NYM_STAT_MIGRATED);
+	nym_trace_migrate(ep, call, heir->sk);
 	return heir->sk;
 }
 

@@ -16,6 +16,7 @@
 #include <linux/sched/signal.h>
 
 #include "af_nym.h"
+#include "trace.h"
 
 static struct nym_conn *nym_call_of(struct sock *sk)
 {
@@ -364,6 +365,7 @@ int nym_connect(struct socket *sock, struct nym_sockaddr *addr, int len, int fla
 	lock_sock(sk);
 	err = nym_connect_locked(sock, &name, flags);
 	release_sock(sk);
+	trace_nym_connect(sk, name.text, err);
 	return err;
 }
 
@@ -471,10 +473,12 @@ int nym_accept(struct socket *sock, struct socket *newsock, int flags,
 		/* Who was woken for a call and cannot take it wakes the next. */
 		if (READ_ONCE(member->npending))
 			sk->sk_data_ready(sk);
+		trace_nym_accept(sk, ep->name.text, 0, err);
 		return err;
 	}
 	nym_stat_inc(ep->nn, NYM_STAT_ACCEPTS);
 	nym_backlog_promote(ep);
 	nym_accept_attach(conn, sk, newsk, newsock);
+	trace_nym_accept(sk, ep->name.text, SOCK_INODE(newsock)->i_ino, 0);
 	return 0;
 }

@@ -114,4 +114,14 @@ nym_register_sysctls(struct net *net, const char *path, struct ctl_table *table,
 #define NYM_SOCK_DIAG_OWNER
 #endif
 
+/*
+ * __assign_str() of tracepoints knows its source from __string() since 6.10
+ * ("tracing/treewide: Remove second parameter of __assign_str()").
+ */
+#ifdef NYM_HAVE_ASSIGN_STR_DST
+#define nym_assign_name()	__assign_str(name)
+#else
+#define nym_assign_name()	__assign_str(name, name)
+#endif
+
 #endif /* _NYM_COMPAT_H */

@@ -25,6 +25,7 @@
 #include <linux/sched/signal.h>
 
 #include "dgram.h"
+#include "trace.h"
 
 #define NYM_POLLOUT	(EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND)
 
@@ -705,6 +706,7 @@ int nym_dgram_sendmsg(struct socket *sock, struct msghdr *msg, size_t len)
 	if (!err)
 		err = nym_dgram_send(sk, &name, msg, len, &control);
 	nym_control_release(&control);
+	nym_trace_send(sk, err ? err : len);
 	return err ? err : len;
 }
 
@@ -845,6 +847,7 @@ int nym_dgram_recvmsg(struct socket *sock, struct msghdr *msg, size_t len,
 	if (waits && (ret < 0 || flags & MSG_PEEK) &&
 	    READ_ONCE(nym_dgram_sk(sk)->used))
 		sk->sk_data_ready(sk);
+	nym_trace_recv(sk, ret);
 	return ret;
 }
 
@@ -1000,6 +1003,7 @@ int nym_dgram_connect(struct socket *sock, struct nym_sockaddr *addr, int len,
 		return -EINVAL;
 	err = nym_dgram_connect_name(sk, &name,
 				     sock_sndtimeo(sk, flags & O_NONBLOCK));
+	trace_nym_connect(sk, name.text, err);
 	return err;
 }
 

@@ -24,6 +24,7 @@
 #include <linux/vmalloc.h>
 
 #include "dgram.h"
+#include "trace.h"
 
 /* Far from where a sender's reference count would overflow. */
 #define NYM_DGRAM_SENT_MAX	BIT(30)
@@ -440,6 +441,7 @@ void nym_dgram_put_list(struct sock *sk, struct list_head *list)
 
 	list_for_each_entry_safe(d, next, list, list) {
 		nym_stat_inc(nym_net(sock_net(sk)), NYM_STAT_DATAGRAMS_DROPPED);
+		nym_trace_drop(sk, d->len);
 		nym_dgram_put(d);
 		cond_resched();
 	}

@@ -22,6 +22,7 @@
 #include <linux/slab.h>
 
 #include "af_nym.h"
+#include "trace.h"
 
 static struct kmem_cache *nym_endpoint_cache;
 
@@ -363,6 +364,7 @@ int nym_bind(struct socket *sock, struct nym_sockaddr *addr, int len)
 		err = nym_name_may_bind(sock_net(sock->sk), &name);
 	if (!err)
 		err = nym_bind_sock(sock, &name);
+	nym_trace_bind(sock->sk, &name, err);
 	return err;
 }
 

@@ -9,6 +9,7 @@
  * stays.
  */
 #include "af_nym.h"
+#include "trace.h"
 
 /**
  * struct nym_record - the header of a record
@@ -150,6 +151,7 @@ int nym_seqpacket_sendmsg(struct socket *sock, struct msghdr *msg, size_t len)
 		return err;
 	err = nym_record_send(sk, conn, msg, len, &control);
 	nym_control_release(&control);
+	nym_trace_send(sk, err ? err : len);
 	return err ? err : len;
 }
 
@@ -247,6 +249,7 @@ int nym_seqpacket_recvmsg(struct socket *sock, struct msghdr *msg, size_t len,
 		nym_control_deliver(sock, msg, &receipt.control);
 	else
 		nym_control_release(&receipt.control);
+	nym_trace_recv(sock->sk, ret);
 	return ret;
 }
 

@@ -6,6 +6,7 @@
 #include <linux/sched/signal.h>
 
 #include "af_nym.h"
+#include "trace.h"
 
 /* Appends what fits, and publishes it: the number of bytes, or an error. */
 static ssize_t nym_stream_write(struct sock *sk, struct nym_conn *conn, int side,
@@ -127,6 +128,7 @@ int nym_stream_sendmsg(struct socket *sock, struct msghdr *msg, size_t len)
 	if (!err)
 		sent = nym_stream_send(sk, conn, msg, len, &control, &err);
 	nym_control_release(&control);
+	nym_trace_send(sk, sent ? sent : err);
 	if (sent)
 		return sent;
 	if (err == -EPIPE && !(msg->msg_flags & MSG_NOSIGNAL))
@@ -221,6 +223,7 @@ unlocked:
 		msg->msg_namelen = nym_end_name(&conn->end[!side], msg->msg_name);
 	if (!copied)
 		copied = min(err, 0);
+	nym_trace_recv(sk, copied);
 	return copied;
 }
 
