@@ -577,7 +577,8 @@ static inline char *nym_slurp(const char *path, size_t piece)
 }
 
 #define NYM_PROC	"/proc/net/nym"
-#define NYM_PROC_HEADER	"Name Type State Uid Gid Mode Queued Pending Limit Inode"
+#define NYM_PROC_HEADER	"Name Type State Uid Gid Mode Queued Pending Limit Inode" \
+			" Parked Peak Accepted Refused Dropped"
 
 /* One line of /proc/net/nym. */
 struct nym_line {
@@ -591,6 +592,11 @@ struct nym_line {
 	unsigned long pending;
 	unsigned long limit;
 	unsigned long inode;
+	unsigned long parked;
+	unsigned long peak;
+	unsigned long accepted;
+	unsigned long refused;
+	unsigned long dropped;
 };
 
 /* Whether @text (one line, without its newline) is a whole socket line. */
@@ -598,11 +604,13 @@ static inline bool nym_parse_line(const char *text, struct nym_line *line)
 {
 	int columns, end = 0;
 
-	columns = sscanf(text, "%125s %15s %15s %lu %lu %7s %lu %lu %lu %lu%n",
+	columns = sscanf(text,
+			 "%125s %15s %15s %lu %lu %7s %lu %lu %lu %lu %lu %lu %lu %lu %lu%n",
 			 line->name, line->type, line->state, &line->uid,
 			 &line->gid, line->mode, &line->queued, &line->pending,
-			 &line->limit, &line->inode, &end);
-	return columns == 10 && !text[end];
+			 &line->limit, &line->inode, &line->parked, &line->peak,
+			 &line->accepted, &line->refused, &line->dropped, &end);
+	return columns == 15 && !text[end];
 }
 
 /*
