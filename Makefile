@@ -30,14 +30,16 @@ help:
 	@echo 'make check           build and run all tests in QEMU'
 	@echo 'make shell           boot a kernel in QEMU, load the module, open a shell'
 	@echo 'make selftests       build the test programs only'
+	@echo 'make scale           measure with a million names, in instructions (minutes)'
 	@echo 'make lint            check style, types and documentation comments'
 	@echo 'make clean           remove everything built here'
 	@echo
 	@echo 'KVER=RELEASE         build for this installed kernel, or'
 	@echo 'KDIR=DIRECTORY       build with these kernel headers'
 	@echo 'KERNELS="6.1 6.12"   the Debian kernels to check on (make check)'
+	@echo 'SCALE="1000 1000"    how many names and connections (make scale)'
 	@echo 'TESTS="stream_test"  the tests to run; default: all (make check)'
-	@echo 'DEMO_KERNEL=6.1      the kernel for make demo and make shell'
+	@echo 'DEMO_KERNEL=6.1      the kernel for make demo, make shell and make scale'
 	@echo 'DESTDIR= PREFIX=     where make install puts things'
 	@echo 'V=1                  show commands and the kernel console'
 	@echo
@@ -93,6 +95,18 @@ shell:
 	@qemu/install-deps
 	+@$(MAKE) --no-print-directory boot
 
+# So many names, and so many connections; a name takes about 3 KiB of memory.
+SCALE ?= 1000000 100000
+
+scale:
+	@qemu/install-deps
+	+@kernel=$$(qemu/kernel $(DEMO_KERNEL)) && release=$${kernel##*/} && \
+	$(MAKE) --no-print-directory modules KDIR=$$kernel/usr/src/linux-headers-$$release && \
+	mkdir -p build/bench && \
+	$(CC) -O2 -Wall -Wextra -static -Imodule/include/uapi -o build/bench/scale bench/scale.c && \
+	qemu/run --strict --count --memory 6144 -k $$kernel \
+		-m build/$$release/module/nym.ko -- build/bench/scale $(SCALE)
+
 # Build all that the demo needs and boot it, with COMMAND or a shell.
 boot:
 	+@kernel=$$(qemu/kernel $(DEMO_KERNEL)) && release=$${kernel##*/} && \
@@ -109,4 +123,4 @@ lint:
 clean:
 	rm -rf build
 
-.PHONY: all help modules install uninstall selftests demo shell boot check lint clean
+.PHONY: all help modules install uninstall selftests demo shell scale boot check lint clean
