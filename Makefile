@@ -14,7 +14,9 @@ PREFIX ?= /usr
 release := $(shell sed -n 's/.*UTS_RELEASE "\(.*\)"/\1/p' \
 	$(KDIR)/include/generated/utsrelease.h 2>/dev/null)
 tree = build/$(release)
-header = $(DESTDIR)$(PREFIX)/include/linux/nym.h
+usr = $(DESTDIR)$(PREFIX)
+headers = nym.h nym_diag.h
+tools = nymcat nymctl
 # Headers without the kernel's own types (vmlinux) cannot describe the module's.
 kbuild = $(MAKE) $(if $(filter 1,$(V)),,-s) --no-print-directory -C $(KDIR) \
 	M=$(CURDIR)/$(tree) \
@@ -24,8 +26,9 @@ all: modules
 
 help:
 	@echo 'make                 build the module for the running kernel'
-	@echo 'make install         install the module and its header; then: modprobe nym'
-	@echo 'make uninstall       remove both'
+	@echo 'make tools           build nymcat and nymctl only'
+	@echo 'make install         install the module, its headers, the tools and the manual'
+	@echo 'make uninstall       remove all of it'
 	@echo 'make demo            boot a kernel in QEMU and show what nym does'
 	@echo 'make check           build and run all tests in QEMU'
 	@echo 'make shell           boot a kernel in QEMU, load the module, open a shell'
@@ -58,16 +61,25 @@ modules:
 	@cp -rsf $(CURDIR)/Kbuild $(CURDIR)/module $(tree)/
 	+@$(kbuild) modules
 
+tools:
+	+@$(MAKE) -s --no-print-directory -C userspace-demo OUT=$(CURDIR)/build/demo \
+		$(tools:%=$(CURDIR)/build/demo/%)
+
 # Only who built the kernel has the key that signs its modules.
-install: modules
+install: modules tools
 	+@$(kbuild) CONFIG_MODULE_SIG_ALL= $(if $(DESTDIR),INSTALL_MOD_PATH=$(DESTDIR)) \
 		modules_install
-	install -D -m 644 module/include/uapi/linux/nym.h $(header)
+	install -d $(usr)/include/linux $(usr)/bin $(usr)/share/man/man1 $(usr)/share/man/man7
+	install -m 644 $(headers:%=module/include/uapi/linux/%) $(usr)/include/linux
+	install -m 755 $(tools:%=build/demo/%) $(usr)/bin
+	install -m 644 $(tools:%=Documentation/%.1) $(usr)/share/man/man1
+	install -m 644 Documentation/af_nym.7 $(usr)/share/man/man7
 	$(if $(DESTDIR),,depmod $(release))
 
 uninstall:
 	find $(DESTDIR)/lib/modules/$(release) -name 'nym.ko*' -delete
-	rm -f $(header)
+	rm -f $(headers:%=$(usr)/include/linux/%) $(tools:%=$(usr)/bin/%) \
+		$(tools:%=$(usr)/share/man/man1/%.1) $(usr)/share/man/man7/af_nym.7
 	$(if $(DESTDIR),,depmod $(release))
 
 # The test programs are built in a copy of the kernel's test tree, made of
@@ -123,4 +135,4 @@ lint:
 clean:
 	rm -rf build
 
-.PHONY: all help modules install uninstall selftests demo shell scale boot check lint clean
+.PHONY: all help modules tools install uninstall selftests demo shell boot scale check lint clean
