@@ -779,14 +779,17 @@ enum nym_need {
 	NYM_NEED_NOTHING,
 	NYM_NEED_CALLER,
 	NYM_NEED_USER,
+	NYM_NEED_TURN,
 };
 
 /*
- * Puts a call into the backlog: sets @member if it is pending at once. Returns
- * what is missing for it, or an error. The lock is held.
+ * Puts a call into the backlog: sets the member of @step if it is pending at
+ * once. Returns what is missing for it, or an error. Room that a parked call is
+ * about to take is not for who comes now: that call goes first, and is @step.
+ * The lock is held.
  */
 static int nym_backlog_put(struct nym_endpoint *ep, struct nym_conn *call,
-			   struct nym_caller **new, struct sock **woken)
+			   struct nym_caller **new, struct nym_step *step)
 {
 	struct nym_backlog *backlog = &ep->backlog;
 	struct nym_member *member = NULL;
@@ -803,10 +806,14 @@ static int nym_backlog_put(struct nym_endpoint *ep, struct nym_conn *call,
 	if (!caller)
 		return NYM_NEED_CALLER;
 
-	/* Room that a parked call is about to take is not for who comes now. */
-	if (!caller->nparked && nym_call_may_pend(ep, call, caller) &&
-	    !nym_backlog_next(ep))
+	if (!caller->nparked && nym_call_may_pend(ep, call, caller)) {
+		*step = nym_backlog_promote_locked(ep);
+		if (step->call) {
+			nym_caller_put(backlog, caller);
+			return NYM_NEED_TURN;
+		}
 		member = nym_member_choose(ep, false);
+	}
 	err = member ? nym_call_verdict(ep, call) : 0;
 	if (err) {
 		nym_caller_put(backlog, caller);
@@ -815,7 +822,7 @@ static int nym_backlog_put(struct nym_endpoint *ep, struct nym_conn *call,
 	if (member) {
 		call->caller = caller;
 		nym_call_promote(ep, call, caller, member);
-		*woken = member->sk;
+		step->member = member->sk;
 	} else if (call->user) {
 		nym_call_park(ep, call, caller);
 		nym_stat_inc(ep->nn, NYM_STAT_PARKED);
@@ -847,6 +854,8 @@ static int nym_call_charge(struct nym_conn *call)
 static int nym_backlog_provide(struct nym_conn *call, int need,
 			       struct nym_caller **new)
 {
+	if (need == NYM_NEED_TURN)
+		return 0;
 	if (need == NYM_NEED_USER)
 		return nym_call_charge(call);
 	*new = kmalloc(sizeof(**new), GFP_KERNEL_ACCOUNT);
@@ -866,16 +875,19 @@ static int nym_backlog_provide(struct nym_conn *call, int need,
 int nym_backlog_submit(struct nym_endpoint *ep, struct nym_conn *call)
 {
 	struct nym_caller *new = NULL;
-	struct sock *woken = NULL;
+	struct nym_step step;
 	int ret;
 
 	for (;;) {
+		step = (struct nym_step){ };
 		rcu_read_lock();
 		spin_lock(&ep->lock);
-		ret = nym_backlog_put(ep, call, &new, &woken);
+		ret = nym_backlog_put(ep, call, &new, &step);
 		spin_unlock(&ep->lock);
-		if (woken)
-			nym_member_wake(woken);
+		if (step.call)
+			nym_step_tell(&step);
+		else if (step.member)
+			nym_member_wake(step.member);
 		rcu_read_unlock();
 		if (ret <= 0)
 			break;
@@ -887,7 +899,7 @@ int nym_backlog_submit(struct nym_endpoint *ep, struct nym_conn *call)
 	if (!ret)
 		nym_stat_inc(ep->nn, NYM_STAT_CONNECTS);
 	/* It may have been charged for a park that it did not need. */
-	if (woken)
+	if (step.member)
 		nym_call_uncharge(call);
 	return ret;
 }
