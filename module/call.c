@@ -151,10 +151,13 @@ void nym_call_close(struct sock *sk)
 		return;
 	if (!nym_sk(sk)->conn &&
 	    (nym_backlog_withdraw(call->end[NYM_CALLED].ep, call) ||
-	     nym_call_get(call) == NYM_CALL_REFUSED))
+	     nym_call_get(call) == NYM_CALL_REFUSED)) {
 		nym_call_drop(sk, call);
-	else
-		nym_conn_close(call, nym_sk(sk)->side, false);
+		return;
+	}
+	/* Before the conn may go: sock_diag still looks at the socket. */
+	RCU_INIT_POINTER(nym_sk(sk)->call, NULL);
+	nym_conn_close(call, nym_sk(sk)->side, false);
 }
 
 /* Everything that can fail or sleep, before the endpoint is locked. */
