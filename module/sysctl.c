@@ -187,7 +187,7 @@ static bool nym_is_one_line(const char *text, size_t len)
 {
 	const char *end = memchr(text, '\n', len);
 
-	return !end || end == text + len - 1;
+	return (!end || end == text + len - 1) && !memchr(text, '\0', len);
 }
 
 static int nym_sysctl_reserved(nym_ctl_table *table, int write, void *buffer,
@@ -198,6 +198,9 @@ static int nym_sysctl_reserved(nym_ctl_table *table, int write, void *buffer,
 	char *text;
 	int err;
 
+	/* As with the kernel's own, nothing is not an empty list. */
+	if (write && !*lenp)
+		return 0;
 	/* A list is written in one go, or not at all. */
 	if (write && (*ppos || !nym_is_one_line(buffer, *lenp)))
 		return -EINVAL;
@@ -262,13 +265,19 @@ static const struct ctl_table nym_sysctls[] = {
  */
 int nym_sysctl_net_init(struct net *net)
 {
-	struct nym_net *nn = nym_net(net);
+	struct nym_net *nn = nym_net(net), *host = nym_net(&init_net);
 	struct ctl_table *table;
 
 	BUILD_BUG_ON(ARRAY_SIZE(nym_sysctls) != 4);
-	nn->max_names = NYM_NAMES_DEFAULT;
-	nn->max_parked = NYM_PARKED_DEFAULT;
-	nn->max_files = NYM_FILES_DEFAULT;
+	if (net_eq(net, &init_net)) {
+		nn->max_names = NYM_NAMES_DEFAULT;
+		nn->max_parked = NYM_PARKED_DEFAULT;
+		nn->max_files = NYM_FILES_DEFAULT;
+	} else {
+		nn->max_names = READ_ONCE(host->max_names);
+		nn->max_parked = READ_ONCE(host->max_parked);
+		nn->max_files = READ_ONCE(host->max_files);
+	}
 
 	/* One more, empty: older kernels look for the end. */
 	table = kcalloc(ARRAY_SIZE(nym_sysctls) + 1, sizeof(*table), GFP_KERNEL);
@@ -279,6 +288,12 @@ int nym_sysctl_net_init(struct net *net)
 	table[1].data = &nn->max_parked;
 	table[2].data = &nn->max_files;
 	table[3].data = net;
+	/* The memory is the host's: its own limits are not for others to exceed. */
+	if (net->user_ns != &init_user_ns) {
+		table[0].extra2 = &host->max_names;
+		table[1].extra2 = &host->max_parked;
+		table[2].extra2 = &host->max_files;
+	}
 	nn->sysctls = nym_register_sysctls(net, "net/nym", table,
 					   ARRAY_SIZE(nym_sysctls));
 	if (nn->sysctls)
