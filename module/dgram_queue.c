@@ -96,7 +96,9 @@ struct nym_dgram *nym_dgram_alloc(struct sock *sk, size_t len)
 	u32 cost = nym_dgram_cost(len);
 	struct nym_dgram *d;
 
-	if (refcount_read(&sk->sk_wmem_alloc) > NYM_DGRAM_SENT_MAX)
+	/* A count that overflows would never let go of the socket. */
+	if (cost > NYM_DGRAM_SENT_MAX ||
+	    refcount_read(&sk->sk_wmem_alloc) > NYM_DGRAM_SENT_MAX - cost)
 		return ERR_PTR(-ENOBUFS);
 	d = nym_dgram_memory(cost);
 	if (!d)
