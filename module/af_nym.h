@@ -138,10 +138,12 @@ struct nym_caller {
  * @orphans: pending calls that no member has for now, oldest first
  * @laden: those of them that carry nym sockets
  * @refusable: parked calls that do not wait for the name, oldest first
+ * @norphans: how many are in these two, counted for the name's user
  * @npending: how many are pending, at members or as orphans
  * @nshut: how many of these are at members that take no more
  * @nparked: how many are parked
  * @nprivileged: how many of these were privileged when they were parked
+ * @reowned: since then the name has got another owner, whose calls are others
  * @limit: how many may be pending: the sum over open members
  * @nopen: how many members are open
  * @refused: how many callers have been turned away
@@ -154,10 +156,12 @@ struct nym_backlog {
 	struct list_head orphans;
 	struct list_head laden;
 	struct list_head refusable;
+	unsigned int norphans;
 	unsigned int npending;
 	unsigned int nshut;
 	unsigned int nparked;
 	unsigned int nprivileged;
+	bool reowned;
 	unsigned int limit;
 	unsigned int nopen;
 	u64 refused;
@@ -201,7 +205,7 @@ struct nym_endpoint {
 	struct list_head members;
 	struct nym_member *turn;
 	unsigned int nmembers;
-	u32 reign;
+	unsigned long reign;
 	struct nym_backlog backlog;
 	wait_queue_head_t wait;
 	atomic_t round;
@@ -273,7 +277,7 @@ struct nym_conn {
 	bool waits;
 	bool admin;
 	bool privileged;
-	u32 reign;
+	unsigned long reign;
 	int error;
 	struct list_head queue;
 	struct list_head refusable;
@@ -355,6 +359,7 @@ struct nym_bucket {
  * @files: descriptors in flight
  * @names: names it has bound
  * @parked: its parked calls
+ * @orphans: pending calls at its names that no socket has
  */
 struct nym_user {
 	struct hlist_node node;
@@ -364,6 +369,7 @@ struct nym_user {
 	atomic_t files;
 	atomic_t names;
 	atomic_t parked;
+	atomic_t orphans;
 };
 
 /**
@@ -429,7 +435,7 @@ struct nym_stats {
  * @nnames: how many names have an owner
  * @nusers: how many users something is counted of; see user.c
  * @max_names: how many names a user may bind
- * @max_parked: how many parked calls a user may have
+ * @max_parked: how many parked calls, and how many orphans, a user may have
  * @max_files: how many descriptors of a user may be in flight
  * @sysctls: /proc/sys/net/nym
  * @reserved: names kept for somebody, or NULL
@@ -504,12 +510,13 @@ int nym_member_join(struct nym_endpoint *ep, struct nym_member *member,
 bool nym_member_leave(struct nym_endpoint *ep, struct nym_member *member,
 		      struct nym_user **user, struct list_head *orphans);
 struct nym_member *nym_member_choose(struct nym_endpoint *ep, bool full);
-struct sock *nym_member_sock(struct nym_endpoint *ep, struct sock *from, u32 *reign);
+struct sock *nym_member_sock(struct nym_endpoint *ep, struct sock *from, unsigned long *reign);
 struct sock *nym_member_peek(struct nym_endpoint *ep, const struct sock *from,
-			     u32 *reign);
+			     unsigned long *reign);
 bool nym_member_any(struct nym_endpoint *ep);
 struct sock *nym_member_with_room(struct nym_endpoint *ep, struct sock *from,
-				  u32 cost, u32 *reign);
+				  u32 cost, const struct nym_files *files,
+				  unsigned long *reign);
 
 /* linger.c */
 void nym_linger_start(struct nym_endpoint *ep, struct nym_net *nn, u32 ms);

@@ -124,6 +124,8 @@ static void nym_call_count_parked(struct nym_backlog *backlog,
 {
 	caller->nparked += n;
 	WRITE_ONCE(backlog->nparked, backlog->nparked + n);
+	if (!backlog->nparked)
+		backlog->reowned = false;
 }
 
 static void nym_call_count_pending(struct nym_backlog *backlog,
@@ -284,6 +286,14 @@ static bool nym_call_may_pend(const struct nym_endpoint *ep,
 			     min(used, caller->npending), 1);
 }
 
+/* Is the name, if somebody has it, of the call's type? The lock is held. */
+static bool nym_call_fits(const struct nym_endpoint *ep, const struct nym_conn *call)
+{
+	const struct sock *sk = nym_locked_sock(ep, call->end[NYM_CALLER].sk);
+
+	return (!ep->nmembers && !ep->lingers) || sk->sk_type == ep->type;
+}
+
 /*
  * What was not known when the call was made, because nobody had the name, or
  * somebody else.
@@ -372,7 +382,7 @@ static struct nym_conn *nym_backlog_next(struct nym_endpoint *ep)
 		return NULL;
 	/* There may be as many users as numbers for them: look only if it helps. */
 	if (nym_backlog_used(backlog) >= nym_backlog_common(backlog) &&
-	    !backlog->nprivileged)
+	    !backlog->nprivileged && !backlog->reowned)
 		return NULL;
 	list_for_each_entry(caller, &backlog->turns, turn) {
 		call = list_first_entry(&caller->parked, struct nym_conn, queue);
@@ -481,13 +491,41 @@ static struct nym_conn *nym_orphan_first(struct nym_backlog *backlog)
 						queue);
 }
 
-static void nym_call_orphan(struct nym_endpoint *ep, struct nym_conn *call)
+/*
+ * Counts for the owner, who keeps the call without a socket. Returns whether it
+ * may.
+ */
+static bool nym_orphan_charge(struct nym_endpoint *ep)
+{
+	struct nym_user *user = ep->user;
+
+	if (atomic_inc_return(&user->orphans) > READ_ONCE(ep->nn->max_parked) &&
+	    !ns_capable_noaudit(&init_user_ns, CAP_NET_ADMIN)) {
+		atomic_dec(&user->orphans);
+		return false;
+	}
+	ep->backlog.norphans++;
+	return true;
+}
+
+static void nym_orphan_uncharge(struct nym_endpoint *ep, unsigned int n)
+{
+	atomic_sub(n, &ep->user->orphans);
+	ep->backlog.norphans -= n;
+}
+
+/* Returns whether the call may stay without a socket. */
+static bool nym_call_orphan(struct nym_endpoint *ep, struct nym_conn *call)
 {
 	struct nym_backlog *backlog = &ep->backlog;
-	bool laden = nym_marks_leave(&call->marks[NYM_CALLER]);
+	bool laden;
 
+	if (!nym_orphan_charge(ep))
+		return false;
+	laden = nym_marks_leave(&call->marks[NYM_CALLER]);
 	nym_stat_inc(ep->nn, NYM_STAT_ORPHANED);
 	list_add_tail(&call->queue, laden ? &backlog->laden : &backlog->orphans);
+	return true;
 }
 
 /* Gives orphans to members. */
@@ -506,6 +544,7 @@ static void nym_backlog_adopt(struct nym_endpoint *ep)
 		member = call ? nym_member_choose(ep, true) : NULL;
 		if (member) {
 			list_del(&call->queue);
+			nym_orphan_uncharge(ep, 1);
 			heir = nym_call_pass(ep, call, member);
 			if (!heir)
 				nym_call_abort(backlog, call);
@@ -536,6 +575,7 @@ static void nym_backlog_prune(struct nym_endpoint *ep)
 						struct nym_conn, queue);
 		if (call) {
 			list_del(&call->queue);
+			nym_orphan_uncharge(ep, 1);
 			nym_call_abort(&ep->backlog, call);
 		}
 		spin_unlock(&ep->lock);
@@ -595,12 +635,30 @@ void nym_backlog_open(struct nym_endpoint *ep, struct nym_member *member,
 	nym_backlog_promote(ep);
 }
 
-/* One parked call that nobody will serve and that does not wait; or NULL. */
+/* The parked call that is first in turn, or NULL. The lock is held. */
+static struct nym_conn *nym_backlog_first(struct nym_backlog *backlog)
+{
+	struct nym_caller *caller;
+
+	caller = list_first_entry_or_null(&backlog->turns, struct nym_caller, turn);
+	return caller ? list_first_entry(&caller->parked, struct nym_conn, queue) : NULL;
+}
+
+/*
+ * One parked call that nobody will serve, because the name is for datagrams now
+ * or because nobody is there and it does not wait; or NULL. The lock is held.
+ */
 static struct nym_conn *nym_backlog_refuse_one(struct nym_endpoint *ep)
 {
 	struct nym_backlog *backlog = &ep->backlog;
 	struct nym_conn *call;
 
+	if (ep->nmembers && ep->type == SOCK_DGRAM) {
+		call = nym_backlog_first(backlog);
+		if (call)
+			nym_call_refuse(ep, call, -EPROTOTYPE);
+		return call;
+	}
 	/* Behind orphans they wait for the same. */
 	if (backlog->nopen || ep->lingers || !list_empty(&backlog->orphans))
 		return NULL;
@@ -646,6 +704,8 @@ void nym_backlog_shut(struct nym_endpoint *ep, struct nym_member *member)
 	spin_lock(&ep->lock);
 	nym_backlog_shut_member(ep, member);
 	spin_unlock(&ep->lock);
+	/* Its calls take no room any more, and may have taken more than it had. */
+	nym_backlog_promote(ep);
 	nym_backlog_refuse(ep);
 }
 
@@ -675,12 +735,10 @@ static struct nym_leave nym_backlog_leave_one(struct nym_endpoint *ep,
 	kept = !alone && uid_eq(ep->owner, member->owner) &&
 	       ep->type == member->sk->sk_type && (ep->nmembers || ep->lingers);
 	choice = kept ? nym_member_choose(ep, true) : NULL;
-	if (choice) {
+	if (choice)
 		leave.heir = nym_call_pass(ep, leave.call, choice);
-	} else if (kept) {
-		nym_call_orphan(ep, leave.call);
-		leave.kept = true;
-	}
+	else if (kept)
+		leave.kept = nym_call_orphan(ep, leave.call);
 	if (!leave.heir && !leave.kept)
 		nym_call_abort(&ep->backlog, leave.call);
 	return leave;
@@ -725,6 +783,7 @@ void nym_backlog_leave(struct nym_endpoint *ep, struct nym_member *member,
  */
 void nym_backlog_disown(struct nym_endpoint *ep, struct list_head *orphans)
 {
+	nym_orphan_uncharge(ep, ep->backlog.norphans);
 	list_splice_tail_init(&ep->backlog.orphans, orphans);
 	list_splice_tail_init(&ep->backlog.laden, orphans);
 }
@@ -796,6 +855,8 @@ static int nym_backlog_put(struct nym_endpoint *ep, struct nym_conn *call,
 	struct nym_caller *caller;
 	int err;
 
+	if (!nym_call_fits(ep, call))
+		return -EPROTOTYPE;
 	if (!backlog->nopen && !ep->lingers && !call->waits) {
 		nym_caller_is_refused(ep);
 		return -ECONNREFUSED;
@@ -894,6 +955,7 @@ int nym_backlog_submit(struct nym_endpoint *ep, struct nym_conn *call)
 		ret = nym_backlog_provide(call, ret, &new);
 		if (ret)
 			break;
+		cond_resched();
 	}
 	kfree(new);
 	if (!ret)

@@ -188,10 +188,10 @@ static struct nym_conn *nym_call_alloc(struct sock *sk, struct nym_endpoint *ep)
  * What AF_UNIX finds out about the other side, in its order. @reign is set to
  * the one under which this holds, 0 if there is no socket to say who may call.
  */
-static int nym_connect_check(struct sock *sk, struct nym_endpoint *ep, u32 *reign)
+static int nym_connect_check(struct sock *sk, struct nym_endpoint *ep, unsigned long *reign)
 {
 	/* Pairs with the release in list_add_tail_rcu(): not a newer one. */
-	u32 now = smp_load_acquire(&ep->reign);
+	unsigned long now = smp_load_acquire(&ep->reign);
 	int err = nym_endpoint_permission(ep, MAY_WRITE);
 
 	*reign = err == -ENOENT ? 0 : now;
@@ -213,7 +213,7 @@ static int nym_connect_check(struct sock *sk, struct nym_endpoint *ep, u32 *reig
 static int nym_connect_endpoint(struct sock *sk, struct nym_endpoint *ep)
 {
 	struct nym_conn *call;
-	u32 reign;
+	unsigned long reign;
 	int err;
 
 	err = nym_connect_check(sk, ep, &reign);

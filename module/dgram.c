@@ -36,7 +36,7 @@
  * Where a socket is connected to, with a reference, or NULL; and under which
  * reign it has permission there.
  */
-static struct nym_endpoint *nym_dgram_dest(struct sock *sk, u32 *reign)
+static struct nym_endpoint *nym_dgram_dest(struct sock *sk, unsigned long *reign)
 {
 	struct nym_dgram_sock *dsk = nym_dgram_sk(sk);
 	struct nym_endpoint *ep;
@@ -55,7 +55,7 @@ static struct nym_endpoint *nym_dgram_dest(struct sock *sk, u32 *reign)
  * has sent is not for the new one to answer for: it goes to @dropped.
  */
 static struct nym_endpoint *nym_dgram_set_dest(struct sock *sk,
-					       struct nym_endpoint *ep, u32 reign,
+					       struct nym_endpoint *ep, unsigned long reign,
 					       struct list_head *dropped)
 {
 	struct nym_dgram_sock *dsk = nym_dgram_sk(sk);
@@ -89,10 +89,10 @@ static struct nym_endpoint *nym_dgram_find(struct sock *sk,
  * name, or an error. @reign is the one under which the sender had permission.
  */
 static struct sock *nym_dgram_target(struct sock *sk, struct nym_endpoint *ep,
-				     u32 *reign)
+				     unsigned long *reign)
 {
 	struct sock *to;
-	u32 now;
+	unsigned long now;
 	int err;
 
 	do {
@@ -197,6 +197,7 @@ static void nym_dgram_relay_off(struct sock *sk, const struct nym_endpoint *ep)
  * @ep: the name that it is for
  * @to: the member that it is for
  * @any: another member will do
+ * @files: if it takes these descriptors, or NULL
  *
  * Whoever waits for room waits at the name if any member will do.
  */
@@ -204,6 +205,7 @@ struct nym_room {
 	struct nym_endpoint *ep;
 	struct sock *to;
 	bool any;
+	const struct nym_files *files;
 };
 
 static struct nym_room nym_room_at(struct nym_endpoint *ep, struct sock *to)
@@ -226,13 +228,13 @@ static u32 nym_room_round(const struct nym_room *room)
 static bool nym_room_is_full(const struct nym_room *room, struct sock *from, u32 cost)
 {
 	struct sock *other;
-	u32 reign;
+	unsigned long reign;
 
 	if (nym_dgram_check_room(room->to, from, cost) != -EAGAIN)
 		return false;
 	if (!room->any)
 		return true;
-	other = nym_member_with_room(room->ep, from, cost, &reign);
+	other = nym_member_with_room(room->ep, from, cost, room->files, &reign);
 	if (other)
 		sock_put(other);
 	return !other;
@@ -361,7 +363,7 @@ static void nym_dgram_changed(struct sock *sk)
 void nym_dgram_joined(struct nym_endpoint *ep)
 {
 	struct sock *first;
-	u32 reign;
+	unsigned long reign;
 
 	if (wq_has_sleeper(&ep->wait))
 		wake_up_interruptible_all(&ep->wait);
@@ -447,16 +449,16 @@ static int nym_dgram_waited(struct sock *sk, struct nym_endpoint *ep, bool on,
  * To the member that it is for, or to another if that will do and the sender has
  * permission, which it has under @reign.
  */
-static int nym_dgram_try(const struct nym_room *room, struct sock *sk, u32 reign,
+static int nym_dgram_try(const struct nym_room *room, struct sock *sk, unsigned long reign,
 			 struct nym_dgram *d)
 {
 	int err = nym_dgram_enqueue(room->to, d);
 	struct sock *other;
-	u32 now;
+	unsigned long now;
 
 	if (!room->any || (err != -EAGAIN && err != -EPIPE && err != -EPERM))
 		return err;
-	other = nym_member_with_room(room->ep, sk, d->cost, &now);
+	other = nym_member_with_room(room->ep, sk, d->cost, room->files, &now);
 	if (!other)
 		return err;
 	err = now == reign ? nym_dgram_enqueue(other, d) : -ENOENT;
@@ -468,7 +470,7 @@ static int nym_dgram_try(const struct nym_room *room, struct sock *sk, u32 reign
  * Sends to one socket, or to any of a name, and waits for room if need be: 0,
  * -ENOENT if it has gone, -ESTALE, or an error.
  */
-static int nym_dgram_deliver_to(struct sock *sk, struct nym_room *room, u32 reign,
+static int nym_dgram_deliver_to(struct sock *sk, struct nym_room *room, unsigned long reign,
 				struct nym_dgram *d, bool on, long *timeo)
 {
 	u32 round = nym_room_round(room), now;
@@ -539,7 +541,7 @@ static void nym_dgram_fits(struct sock *sk, struct nym_endpoint *ep, u32 cost)
  * To whoever has the name, now or when somebody has; @on if the socket is
  * connected there, and then -ESTALE if it is not any more.
  */
-static int nym_dgram_deliver(struct sock *sk, struct nym_endpoint *ep, u32 *reign,
+static int nym_dgram_deliver(struct sock *sk, struct nym_endpoint *ep, unsigned long *reign,
 			     struct nym_dgram *d, bool on, long *timeo)
 {
 	struct nym_room room;
@@ -553,6 +555,7 @@ static int nym_dgram_deliver(struct sock *sk, struct nym_endpoint *ep, u32 *reig
 			return PTR_ERR(to);
 		if (to) {
 			room = nym_room_at(ep, to);
+			room.files = d->control.files;
 			err = nym_dgram_deliver_to(sk, &room, *reign, d, on, timeo);
 			sock_put(to);
 		} else {
@@ -570,7 +573,7 @@ static int nym_dgram_send_to(struct sock *sk, const struct nym_name *name,
 			     struct nym_dgram *d, long timeo)
 {
 	struct nym_endpoint *ep = nym_dgram_find(sk, name);
-	u32 reign = 0;
+	unsigned long reign = 0;
 	int err;
 
 	if (IS_ERR(ep))
@@ -582,7 +585,7 @@ static int nym_dgram_send_to(struct sock *sk, const struct nym_name *name,
 
 /* The socket has permission at its destination now. */
 static void nym_dgram_permitted(struct sock *sk, const struct nym_endpoint *ep,
-				u32 reign)
+				unsigned long reign)
 {
 	struct nym_dgram_sock *dsk = nym_dgram_sk(sk);
 
@@ -596,7 +599,7 @@ static void nym_dgram_permitted(struct sock *sk, const struct nym_endpoint *ep,
 static int nym_dgram_send_on(struct sock *sk, struct nym_dgram *d, long timeo)
 {
 	struct nym_endpoint *ep;
-	u32 known, reign;
+	unsigned long known, reign;
 	int err;
 
 	do {
@@ -855,7 +858,7 @@ int nym_dgram_recvmsg(struct socket *sock, struct msghdr *msg, size_t len,
 static void nym_dgram_tell_lost(struct sock *sk, struct nym_endpoint *old)
 {
 	struct sock *peer;
-	u32 reign;
+	unsigned long reign;
 
 	peer = nym_member_peek(old, sk, &reign);
 	if (!peer)
@@ -870,7 +873,7 @@ static void nym_dgram_tell_lost(struct sock *sk, struct nym_endpoint *old)
 
 /* The socket is locked. @ep is where it is connected to from now on, or NULL. */
 static void nym_dgram_connect_to(struct sock *sk, struct nym_endpoint *ep,
-				 u32 reign)
+				 unsigned long reign)
 {
 	struct nym_endpoint *old;
 	LIST_HEAD(dropped);
@@ -906,7 +909,7 @@ static int nym_dgram_connect_bind(struct sock *sk)
 
 /* Does whoever has the name let us connect? -ENOENT if nobody has it. */
 static int nym_dgram_may_connect(struct sock *sk, struct nym_endpoint *ep,
-				 u32 *reign)
+				 unsigned long *reign)
 {
 	struct sock *to = nym_dgram_target(sk, ep, reign);
 	int err;
@@ -926,7 +929,7 @@ static int nym_dgram_may_connect(struct sock *sk, struct nym_endpoint *ep,
  * not; -EINPROGRESS if nobody has it yet and it would have to wait.
  */
 static int nym_dgram_connect_wait(struct sock *sk, struct nym_endpoint *ep,
-				  long timeo, u32 *reign)
+				  long timeo, unsigned long *reign)
 {
 	bool now = !timeo;
 	int err;
@@ -947,7 +950,7 @@ static int nym_dgram_connect_name(struct sock *sk, const struct nym_name *name,
 				  long timeo)
 {
 	struct nym_endpoint *ep = nym_dgram_find(sk, name);
-	u32 reign = 0;
+	unsigned long reign = 0;
 	int err, bound;
 
 	if (IS_ERR(ep))
@@ -1019,6 +1022,8 @@ static void nym_dgram_pair_end(struct socket *sock, struct socket *other)
 	nym_dgram_flush(dsk, &dropped);
 	spin_unlock(&dsk->lock);
 	nym_dgram_put_list(sock->sk, &dropped);
+	/* Whoever waits for room there is not its peer. */
+	nym_dgram_changed(sock->sk);
 	nym_set_peer_current(sock->sk);
 	WRITE_ONCE(sock->sk->sk_state, TCP_ESTABLISHED);
 	sock->state = SS_CONNECTED;
@@ -1058,7 +1063,7 @@ int nym_dgram_getname(struct socket *sock, struct sockaddr *addr, int peer)
 {
 	static const struct nym_name none;
 	struct nym_endpoint *ep;
-	u32 reign;
+	unsigned long reign;
 	int len;
 
 	if (!peer) {
@@ -1175,7 +1180,7 @@ void nym_dgram_info(struct sock *sk, struct nym_info *info)
  */
 struct nym_endpoint *nym_dgram_peer(struct sock *sk)
 {
-	u32 reign;
+	unsigned long reign;
 
 	return nym_dgram_dest(sk, &reign);
 }
@@ -1183,7 +1188,8 @@ struct nym_endpoint *nym_dgram_peer(struct sock *sk)
 /* Would a datagram to where the socket is connected be taken at once? */
 static bool nym_dgram_writable(struct sock *sk)
 {
-	u32 want, reign;
+	unsigned long reign;
+	u32 want;
 	struct nym_endpoint *ep = nym_dgram_dest(sk, &reign);
 	struct nym_room room;
 	struct sock *to;

@@ -111,7 +111,7 @@ struct nym_dgram_sock {
 	u64 bytes_received;
 	u32 want;
 	struct nym_endpoint *dest;
-	u32 reign;
+	unsigned long reign;
 	u64 sticks_to;
 	struct nym_relay_at relay_at;
 	bool closed;

@@ -108,8 +108,8 @@ static void nym_linger_end(struct nym_endpoint *ep, ktime_t now)
 		nym_stat_inc(ep->nn, NYM_STAT_LINGER_EXPIRED);
 	}
 	if (alone) {
-		swap(user, ep->user);
 		nym_backlog_disown(ep, &orphans);
+		swap(user, ep->user);
 	}
 	spin_unlock(&ep->lock);
 

@@ -63,6 +63,8 @@ int nym_member_join(struct nym_endpoint *ep, struct nym_member *member,
 		if (ep->lingers && member->sk->sk_type == SOCK_DGRAM)
 			nym_linger_stop(ep, ep->nn);
 		WRITE_ONCE(ep->type, member->sk->sk_type);
+		if (!uid_eq(ep->owner, member->owner))
+			ep->backlog.reowned = ep->backlog.nparked;
 		ep->owner = member->owner;
 		/* Whoever sees a new owner's socket sees this, too. */
 		if (!ep->nmembers)
@@ -132,8 +134,8 @@ bool nym_member_leave(struct nym_endpoint *ep, struct nym_member *member,
 	}
 	alone = !ep->nmembers && !ep->lingers;
 	if (alone) {
-		swap(*user, ep->user);
 		nym_backlog_disown(ep, orphans);
+		swap(*user, ep->user);
 	}
 	spin_unlock(&ep->lock);
 	return alone;
@@ -254,7 +256,7 @@ static struct nym_member *nym_member_for(struct nym_endpoint *ep, struct sock *f
 
 /* The socket of a member that may have left; under RCU. */
 static struct sock *nym_member_hold(struct nym_endpoint *ep,
-				    struct nym_member *member, u32 *reign)
+				    struct nym_member *member, unsigned long *reign)
 {
 	struct sock *sk = NULL;
 
@@ -275,7 +277,7 @@ static struct sock *nym_member_hold(struct nym_endpoint *ep,
  * Context: any but interrupts
  * Return: a socket of whatever type, with a reference; NULL if there is none
  */
-struct sock *nym_member_sock(struct nym_endpoint *ep, struct sock *from, u32 *reign)
+struct sock *nym_member_sock(struct nym_endpoint *ep, struct sock *from, unsigned long *reign)
 {
 	struct nym_member *member;
 	struct sock *sk;
@@ -306,7 +308,7 @@ struct sock *nym_member_sock(struct nym_endpoint *ep, struct sock *from, u32 *re
  * Return: as nym_member_sock()
  */
 struct sock *nym_member_peek(struct nym_endpoint *ep, const struct sock *from,
-			     u32 *reign)
+			     unsigned long *reign)
 {
 	struct nym_member *member;
 	struct sock *sk;
@@ -346,13 +348,15 @@ bool nym_member_any(struct nym_endpoint *ep)
  * @ep: a name for datagrams
  * @from: the sender
  * @cost: what the datagram counts
+ * @files: descriptors that it brings, or NULL
  * @reign: as nym_member_sock()
  *
  * Context: any but interrupts
  * Return: a socket with a reference; NULL if there is no room at any
  */
 struct sock *nym_member_with_room(struct nym_endpoint *ep, struct sock *from,
-				  u32 cost, u32 *reign)
+				  u32 cost, const struct nym_files *files,
+				  unsigned long *reign)
 {
 	struct nym_member *member, *found = NULL;
 	struct sock *sk;
@@ -361,7 +365,8 @@ struct sock *nym_member_with_room(struct nym_endpoint *ep, struct sock *from,
 	list_for_each_entry_rcu(member, &ep->members, list) {
 		if (member->sk->sk_type != SOCK_DGRAM)
 			break;
-		if (nym_dgram_check_room(member->sk, from, cost))
+		if (nym_dgram_check_room(member->sk, from, cost) ||
+		    nym_files_check(files, member->sk))
 			continue;
 		found = member;
 		break;

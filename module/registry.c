@@ -144,9 +144,9 @@ static struct nym_endpoint *nym_endpoint_insert(struct nym_net *nn,
 						       nym_names_params);
 		if (IS_ERR_OR_NULL(old) || refcount_inc_not_zero(&old->ref))
 			break;
-		/* It is on its way out of the table. */
+		/* It is on its way out of the table; whoever removes it must run. */
 		rcu_read_unlock();
-		cond_resched();
+		schedule_timeout_uninterruptible(1);
 	}
 	rcu_read_unlock();
 	if (IS_ERR(old))
@@ -290,8 +290,10 @@ static int nym_bind_name(struct sock *sk, const struct nym_name *name)
 	/* Pairs with the acquire in nym_sock_endpoint(). */
 	smp_store_release(&nym_sk(sk)->ep, ep);
 	nym_stat_inc(ep->nn, NYM_STAT_BINDS);
-	/* Datagrams can be sent to it from now on. */
+	/* Datagrams can be sent to it from now on, and no calls be made. */
 	nym_dgram_joined(ep);
+	if (sk->sk_type == SOCK_DGRAM)
+		nym_backlog_refuse(ep);
 	return 0;
 }
 

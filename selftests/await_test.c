@@ -114,6 +114,71 @@ static int catch_signal(int flags)
 	(_fd) = -1; \
 } while (0)
 
+/* --- Names that turn out to be for datagrams --- */
+
+FIXTURE(other)
+{
+	int l;
+	int fd;
+};
+
+FIXTURE_SETUP(other)
+{
+	BEGIN();
+	self->l = -1;
+	self->fd = -1;
+}
+
+FIXTURE_TEARDOWN(other)
+{
+	close(self->l);
+	close(self->fd);
+}
+
+/* Nobody will ever listen there. */
+TEST_F(other, a_caller_is_told_when_a_datagram_socket_gets_the_name)
+{
+	self->fd = waiting(SOCK_STREAM);
+	ASSERT_FD(self->fd);
+	self->l = scm_bound(SOCK_DGRAM, name);
+	ASSERT_FD(self->l);
+	EXPECT_EQ(REFUSED, nym_poll_now(self->fd, OUT));
+	EXPECT_EQ(EPROTOTYPE, io_so_error(self->fd));
+	EXPECT_ERRNO(EPROTOTYPE, nym_call(self->fd, name));
+	CLOSE(self->l);
+	EXPECT_ERRNO(EINPROGRESS, nym_call(self->fd, name));
+}
+
+TEST_F(other, so_is_one_that_sleeps)
+{
+	struct io_thread t;
+
+	START(t, SOCK_SEQPACKET);
+	self->l = scm_bound(SOCK_DGRAM, name);
+	ASSERT_FD(self->l);
+	EXPECT_EQ(-1, io_join(&t));
+	EXPECT_SAME_ERRNO(EPROTOTYPE, t.err);
+	close(t.fd);
+}
+
+/* Its successor can only be of the same type. */
+TEST_F(other, a_name_that_lingers_has_its_type)
+{
+	self->l = scm_bound(SOCK_DGRAM, name);
+	ASSERT_FD(self->l);
+	ASSERT_OK(set_option(self->l, NYM_LINGER, 3600000));
+	CLOSE(self->l);
+	self->fd = nym_socket_nonblock();
+	EXPECT_ERRNO(EPROTOTYPE, nym_call(self->fd, name));
+	CLOSE(self->fd);
+	self->fd = waiter(SOCK_SEQPACKET, SOCK_NONBLOCK);
+	EXPECT_ERRNO(EPROTOTYPE, nym_call(self->fd, name));
+
+	self->l = scm_bound(SOCK_DGRAM, name);
+	ASSERT_FD(self->l);
+	ASSERT_OK(set_option(self->l, NYM_LINGER, 0));
+}
+
 /* --- Calls --- */
 
 FIXTURE(call)

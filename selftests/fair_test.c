@@ -806,6 +806,27 @@ TEST_F(fair, calls_from_before_listen_move_up_in_turn_to_their_shares)
 	EXPECT_EMPTY(8);
 }
 
+/* Who will have the name is known only when it has it. */
+TEST_F(fair, calls_of_who_becomes_the_owner_may_have_it_all)
+{
+	int i, fd, one = 1, n = 0;
+
+	for (i = 0; i < 17; i++) {
+		fd = nym_socket_nonblock();
+		ASSERT_FD(fd);
+		self->calls[self->ncalls++] = fd;
+		ASSERT_OK(setsockopt(fd, SOL_NYM, NYM_WAIT, &one, sizeof(one)));
+		EXPECT_EQ(EINPROGRESS, connect_as(fd, USER(0), 0));
+	}
+	self->listener = listen_as(USER(0), self->type, 16);
+	ASSERT_FD(self->listener);
+	for (i = 0; i < 17; i++)
+		n += may_write(self->calls[i]);
+	EXPECT_EQ(16, n);
+	EXPECT_EQ(USER(0), serve(self->listener));
+	EXPECT_TRUE(may_write(last_call(self)));
+}
+
 /* Parked calls that do not block */
 
 TEST_F(fair, a_parked_call_is_in_progress_until_it_has_room)

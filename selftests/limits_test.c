@@ -737,6 +737,80 @@ TEST_F(limits, calls_that_wait_for_a_name_are_parked_calls)
 	EXPECT_PARKS_LEFT(2, ANN);
 }
 
+/* ANN's listener at @name, which lingers. */
+static int ann_listens(FIXTURE_DATA(limits) * self, const char *name)
+{
+	if (take_name(self, name, ANN, 0) ||
+	    set_option(last(self), NYM_LINGER, 3600000) || listen(last(self), 32))
+		return -1;
+	return last(self);
+}
+
+/* Closes it as ANN, who is no administrator. */
+static void ann_closes(FIXTURE_DATA(limits) * self, int fd)
+{
+	act_as(ANN, 0);
+	drop(self, fd);
+	act_as(0, 0);
+}
+
+/* How many of the connections have not been reset. */
+static int still_there(const int *call, int n)
+{
+	int i, there = 0;
+	char c;
+
+	for (i = 0; i < n; i++)
+		there += recv(call[i], &c, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN;
+	return there;
+}
+
+/* So many of six calls to @name outlive its listener. */
+#define EXPECT_KEPT(_n, _name) do { \
+	int __listener = ann_listens(self, _name), __call[6], __i; \
+\
+	ASSERT_FD(__listener); \
+	for (__i = 0; __i < 6; __i++) { \
+		EXPECT_CALL(0, _name, BOB, 0); \
+		__call[__i] = last(self); \
+	} \
+	ann_closes(self, __listener); \
+	EXPECT_EQ(_n, still_there(__call, 6)); \
+} while (0)
+
+/* They are the owner's, and not the callers' who may have gone. */
+TEST_F(limits, calls_that_wait_for_a_successor_are_counted_for_the_owner)
+{
+	int listener, i;
+
+	ASSERT_EQ(0, put_limit("max_parked", 8));
+	EXPECT_KEPT(6, "a");
+	EXPECT_KEPT(2, "b");
+	EXPECT_KEPT(0, "c");
+	/* Others have their own. */
+	EXPECT_PARKS_LEFT(8, BOB);
+	/* They do not count while somebody has them, and count again after that. */
+	listener = ann_listens(self, "a");
+	ASSERT_FD(listener);
+	EXPECT_KEPT(6, "d");
+	ann_closes(self, listener);
+	EXPECT_KEPT(0, "e");
+	/* Nor do they when they are accepted, or the name is gone. */
+	listener = ann_listens(self, "d");
+	ASSERT_FD(listener);
+	for (i = 0; i < 6; i++)
+		close(accept(listener, NULL, NULL));
+	EXPECT_KEPT(6, "f");
+	listener = ann_listens(self, "f");
+	ASSERT_FD(listener);
+	ann_closes(self, listener);
+	listener = ann_listens(self, "f");
+	ASSERT_FD(listener);
+	ASSERT_OK(set_option(listener, NYM_LINGER, 0));
+	ann_closes(self, listener);
+	EXPECT_KEPT(6, "g");
+}
+
 TEST_F(limits, parked_calls_that_are_refused_do_not_count)
 {
 	int listener;
@@ -1096,6 +1170,61 @@ static int limits_as_root_of_namespaces(void *arg)
 
 static const struct nym_who ann_and_group = { .uid = ANN, .gid = ANN };
 
+static int more_as_root_of_namespaces(void *arg)
+{
+	size_t i;
+
+	if (become_root_of_namespaces())
+		return NO_NAMESPACES;
+	for (i = 0; i < ARRAY_SIZE(limit_files); i++) {
+		if (put_limit(limit_files[i], DEFAULT_LIMIT + 1) != EINVAL ||
+		    put_limit(limit_files[i], INT_MAX) != EINVAL)
+			return 1;
+		if (put_limit(limit_files[i], 2) || put_limit(limit_files[i], 3) ||
+		    put_limit(limit_files[i], DEFAULT_LIMIT))
+			return 2;
+	}
+	return 0;
+}
+
+/* It is the host's memory. */
+TEST_F(limits, root_of_a_user_namespace_cannot_set_more_than_the_host_has)
+{
+	int ret = nym_errno_as(&ann_and_group, more_as_root_of_namespaces, NULL);
+
+	SKIP_WITHOUT_NAMESPACES(ret);
+	EXPECT_EQ(0, ret);
+	/* Other network namespaces may have more. */
+	EXPECT_SAME_ERRNO(0, put_limit("max_names", DEFAULT_LIMIT + 1));
+}
+
+static int hosts_limits(void *arg)
+{
+	int host = open("/proc/1/ns/net", O_RDONLY | O_CLOEXEC), ret = 0;
+	size_t i;
+
+	if (host < 0 || setns(host, CLONE_NEWNET))
+		return 1;
+	for (i = 0; i < ARRAY_SIZE(limit_files); i++)
+		ret |= put_limit(limit_files[i], 1000 + i);
+	if (unshare(CLONE_NEWNET))
+		ret = 2;
+	for (i = 0; i < ARRAY_SIZE(limit_files); i++) {
+		if (get_limit(limit_files[i]) != 1000 + (int)i)
+			ret = 3;
+	}
+	if (setns(host, CLONE_NEWNET))
+		return 4;
+	for (i = 0; i < ARRAY_SIZE(limit_files); i++)
+		ret |= put_limit(limit_files[i], DEFAULT_LIMIT);
+	return ret;
+}
+
+TEST_F(limits, a_new_namespace_begins_with_what_the_host_has)
+{
+	EXPECT_EQ(0, nym_errno_as(NULL, hosts_limits, NULL));
+}
+
 TEST_F(limits, root_of_a_user_namespace_sets_the_limits_of_its_network_namespace)
 {
 	int ret = nym_errno_as(&ann_and_group, limits_as_root_of_namespaces, NULL);
@@ -1262,6 +1391,10 @@ TEST_F(limits, a_list_is_written_in_one_go)
 	/* A second line would not count. */
 	EXPECT_ERRNO(EINVAL, pwrite(fd, "app/ uid 1\nweb/ uid 2", 21, 0));
 	EXPECT_ERRNO(EINVAL, pwrite(fd, "app/ uid 1\n\n", 12, 0));
+	/* Nor would what is behind a NUL. */
+	EXPECT_ERRNO(EINVAL, pwrite(fd, "app/ uid 1\0,web/ uid 2", 22, 0));
+	/* Nothing at all is not an empty list. */
+	EXPECT_EQ(0, pwrite(fd, "", 0, 0));
 	EXPECT_STREQ("app/ uid 1001", get("reserved"));
 	EXPECT_EQ(12, pwrite(fd, "web/ uid 100", 12, 0));
 	EXPECT_STREQ("web/ uid 100", get("reserved"));

@@ -535,6 +535,29 @@ static int parked_call(int type)
 	return fd;
 }
 
+/* Its calls, of which it had more than its room, have kept others out. */
+TEST_F(calls, when_one_is_shut_who_waited_behind_its_calls_moves_up)
+{
+	int i, fd, crowded;
+
+	for (i = 0; i < MEMBERS; i++)
+		ASSERT_OK(listen(self->m[i], 0));
+	for (i = 0; i < MEMBERS; i++)
+		CALL();
+	EXPECT_PENDING(1, 1, 1);
+	close(self->m[2]);
+	self->m[2] = -1;
+	crowded = pending(self->m[0]) == 2 ? 0 : 1;
+	EXPECT_EQ(2, pending(self->m[crowded]));
+	EXPECT_LE(0, take(self->m[!crowded]));
+	fd = parked_call(self->type);
+	ASSERT_FD(fd);
+	ASSERT_OK(shutdown(self->m[crowded], SHUT_RD));
+	EXPECT_EQ(POLLOUT, nym_poll_now(fd, POLLOUT));
+	EXPECT_EQ(1, pending(self->m[!crowded]));
+	close(fd);
+}
+
 /* What waits at one that takes no more is in nobody's way. */
 TEST_F(calls, those_of_one_that_is_shut_take_no_room)
 {
@@ -1446,6 +1469,28 @@ TEST_F(dgrams, a_blocked_sender_goes_to_another_member)
 	ASSERT_TRUE(io_wait_blocked(&t));
 	EXPECT_LT(0, forget(self->m[2]));
 	EXPECT_EQ(4000, io_join(&t));
+}
+
+/* Whoever is chosen and takes none is no reason to fail, nor to look for ever. */
+TEST_F(dgrams, descriptors_go_to_who_takes_them)
+{
+	int i;
+
+	ASSERT_OK(scm_pass_rights(self->m[1], 1));
+	for (i = 0; i < 6; i++)
+		EXPECT_EQ(1, scm_send_fd_to(self->from, NAME, 0));
+	EXPECT_EQ(6, forget(self->m[1]));
+	EXPECT_EQ(0, forget(self->m[0]) + forget(self->m[2]));
+	/* Where it is the only one, and when it is full. */
+	close(self->m[0]);
+	close(self->m[2]);
+	self->m[0] = member(SOCK_DGRAM, NYM_SHARE_ON);
+	self->m[2] = -1;
+	while (scm_send_fd_to(self->from, NAME, 0) == 1)
+		;
+	EXPECT_LT(0, forget(self->m[1]));
+	EXPECT_EQ(1, scm_send_fd_to(self->from, NAME, 0));
+	EXPECT_EQ(0, forget(self->m[0]));
 }
 
 /* To the name, as @who. */
