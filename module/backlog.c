@@ -493,14 +493,13 @@ static struct nym_conn *nym_orphan_first(struct nym_backlog *backlog)
 
 /*
  * Counts for the owner, who keeps the call without a socket. Returns whether it
- * may.
+ * may. Nobody is exempt: whoever lets go of a socket last may be anybody.
  */
 static bool nym_orphan_charge(struct nym_endpoint *ep)
 {
 	struct nym_user *user = ep->user;
 
-	if (atomic_inc_return(&user->orphans) > READ_ONCE(ep->nn->max_parked) &&
-	    !ns_capable_noaudit(&init_user_ns, CAP_NET_ADMIN)) {
+	if (atomic_inc_return(&user->orphans) > READ_ONCE(ep->nn->max_parked)) {
 		atomic_dec(&user->orphans);
 		return false;
 	}
