@@ -23,17 +23,12 @@ static char name[32];
 	snprintf(name, sizeof(name), "t/await/%d", getpid()); \
 } while (0)
 
-static int set_option(int fd, int opt, int value)
-{
-	return setsockopt(fd, SOL_NYM, opt, &value, sizeof(value));
-}
-
 /* A socket that waits for names, blocking or not. */
 static int waiter(int type, int flags)
 {
 	int fd = socket(AF_NYM, type | flags | SOCK_CLOEXEC, 0);
 
-	return fd >= 0 && set_option(fd, NYM_WAIT, 1) ? nym_give_up(fd) : fd;
+	return fd >= 0 && nym_option(fd, NYM_WAIT, 1) ? nym_give_up(fd) : fd;
 }
 
 /* One that waits for the name already, without blocking. */
@@ -166,7 +161,7 @@ TEST_F(other, a_name_that_lingers_has_its_type)
 {
 	self->l = scm_bound(SOCK_DGRAM, name);
 	ASSERT_FD(self->l);
-	ASSERT_OK(set_option(self->l, NYM_LINGER, 3600000));
+	ASSERT_OK(nym_option(self->l, NYM_LINGER, 3600000));
 	CLOSE(self->l);
 	self->fd = nym_socket_nonblock();
 	EXPECT_ERRNO(EPROTOTYPE, nym_call(self->fd, name));
@@ -176,7 +171,7 @@ TEST_F(other, a_name_that_lingers_has_its_type)
 
 	self->l = scm_bound(SOCK_DGRAM, name);
 	ASSERT_FD(self->l);
-	ASSERT_OK(set_option(self->l, NYM_LINGER, 0));
+	ASSERT_OK(nym_option(self->l, NYM_LINGER, 0));
 }
 
 /* --- Calls --- */
@@ -227,11 +222,11 @@ TEST_F(call, values_of_the_option)
 	int fd = scm_socket(self->type), value = 1;
 
 	EXPECT_EQ(0, scm_option(fd, NYM_WAIT));
-	EXPECT_OK(set_option(fd, NYM_WAIT, 1));
+	EXPECT_OK(nym_option(fd, NYM_WAIT, 1));
 	EXPECT_EQ(1, scm_option(fd, NYM_WAIT));
-	EXPECT_OK(set_option(fd, NYM_WAIT, 0));
+	EXPECT_OK(nym_option(fd, NYM_WAIT, 0));
 	EXPECT_EQ(0, scm_option(fd, NYM_WAIT));
-	EXPECT_OK(set_option(fd, NYM_WAIT, -5));
+	EXPECT_OK(nym_option(fd, NYM_WAIT, -5));
 	EXPECT_NE(0, scm_option(fd, NYM_WAIT));
 	EXPECT_ERRNO(EINVAL, setsockopt(fd, SOL_NYM, NYM_WAIT, &value, 3));
 	EXPECT_ERRNO(EFAULT, setsockopt(fd, SOL_NYM, NYM_WAIT, (void *)8, 4));
@@ -243,8 +238,8 @@ TEST_F(call, not_without_the_option)
 	int fd = scm_socket(self->type);
 
 	EXPECT_ERRNO(ECONNREFUSED, nym_call(fd, name));
-	ASSERT_OK(set_option(fd, NYM_WAIT, 1));
-	ASSERT_OK(set_option(fd, NYM_WAIT, 0));
+	ASSERT_OK(nym_option(fd, NYM_WAIT, 1));
+	ASSERT_OK(nym_option(fd, NYM_WAIT, 0));
 	EXPECT_ERRNO(ECONNREFUSED, nym_call(fd, name));
 	close(fd);
 }
@@ -621,7 +616,7 @@ TEST_F(call, a_name_that_lingers_in_vain_changes_nothing)
 	LISTEN(0);
 	pending = scm_connect(self->type, name);
 	ASSERT_FD(pending);
-	ASSERT_OK(set_option(self->l, NYM_LINGER, 200));
+	ASSERT_OK(nym_option(self->l, NYM_LINGER, 200));
 	CLOSE(self->l);
 	fd = waiting(self->type);
 	ASSERT_FD(fd);
@@ -665,7 +660,7 @@ TEST_F(call, the_option_may_be_cleared_while_it_waits)
 	int fd = waiting(self->type);
 
 	ASSERT_FD(fd);
-	ASSERT_OK(set_option(fd, NYM_WAIT, 0));
+	ASSERT_OK(nym_option(fd, NYM_WAIT, 0));
 	EXPECT_EQ(0, io_mask(fd));
 	LISTEN(5);
 	EXPECT_TRUE(took(self->l, fd));
@@ -919,7 +914,7 @@ static int member(mode_t mode)
 {
 	int fd = scm_socket(SOCK_STREAM);
 
-	return fd >= 0 && (set_option(fd, NYM_SHARE, NYM_SHARE_ON) ||
+	return fd >= 0 && (nym_option(fd, NYM_SHARE, NYM_SHARE_ON) ||
 			   fchmod(fd, mode) || nym_bind(fd, name)) ?
 		nym_give_up(fd) : fd;
 }
@@ -1408,7 +1403,7 @@ static bool hears(int fd, const char *text)
 
 TEST_F(dgram, not_without_the_option)
 {
-	ASSERT_OK(set_option(self->s, NYM_WAIT, 0));
+	ASSERT_OK(nym_option(self->s, NYM_WAIT, 0));
 	EXPECT_ERRNO(ECONNREFUSED, send_to(self->s, "x", 0));
 	EXPECT_ERRNO(ECONNREFUSED, nym_call(self->s, name));
 }
@@ -1692,7 +1687,7 @@ TEST_F(dgram, the_mode_counts_when_somebody_has_the_name)
 TEST_F(dgram, a_connected_sender_may_stop_waiting)
 {
 	CONNECT_LATER();
-	ASSERT_OK(set_option(self->s, NYM_WAIT, 0));
+	ASSERT_OK(nym_option(self->s, NYM_WAIT, 0));
 	EXPECT_EQ(OUT, io_mask(self->s));
 	EXPECT_ERRNO(ECONNREFUSED, send(self->s, "x", 1, 0));
 	RECEIVE();

@@ -20,42 +20,14 @@
 
 #define ADMIN_CAPS	NYM_CAP(CAP_NET_ADMIN)
 
-/* Who is to call: the effective uid is @euid. */
-static void act_as_both(uid_t ruid, uid_t euid, __u64 caps)
-{
-	struct __user_cap_header_struct head = {
-		.version = _LINUX_CAPABILITY_VERSION_3,
-	};
-	struct __user_cap_data_struct data[2];
-
-	/* Not glibc's setresuid(), which changes the other threads, too. */
-	if (syscall(SYS_setresuid, 0, 0, 0))
-		abort();
-	if (!ruid)
-		return;
-	if (syscall(SYS_setresuid, ruid, euid, 0) ||
-	    syscall(SYS_capget, &head, data))
-		abort();
-	data[0].effective = caps;
-	data[1].effective = caps >> 32;
-	if (syscall(SYS_capset, &head, data))
-		abort();
-}
-
-/* This thread is @uid from here on, with @caps; as root it has them all. */
-static void act_as(uid_t uid, __u64 caps)
-{
-	act_as_both(uid, uid, caps);
-}
-
 /* A socket that belongs to @uid. */
 static int socket_as(uid_t uid, int type)
 {
 	int fd;
 
-	act_as(uid, 0);
+	nym_act_as(uid, 0);
 	fd = socket(AF_NYM, type | SOCK_CLOEXEC, 0);
-	act_as(0, 0);
+	nym_act_as(0, 0);
 	return fd;
 }
 
@@ -74,9 +46,9 @@ static int connect_as(int fd, uid_t uid, __u64 caps)
 {
 	int err;
 
-	act_as(uid, caps);
+	nym_act_as(uid, caps);
 	err = nym_call(fd, NAME) ? errno : 0;
-	act_as(0, 0);
+	nym_act_as(0, 0);
 	return err;
 }
 
@@ -373,16 +345,16 @@ TEST_F(fair, a_user_is_the_real_uid)
 	fd = nym_socket_nonblock();
 	ASSERT_FD(fd);
 	self->calls[self->ncalls++] = fd;
-	act_as_both(USER(0), USER(1), 0);
+	nym_act_as_both(USER(0), USER(1), 0);
 	EXPECT_ERRNO(EINPROGRESS, nym_call(fd, NAME));
-	act_as(0, 0);
+	nym_act_as(0, 0);
 
 	fd = nym_socket_nonblock();
 	ASSERT_FD(fd);
 	self->calls[self->ncalls++] = fd;
-	act_as_both(USER(1), USER(0), 0);
+	nym_act_as_both(USER(1), USER(0), 0);
 	EXPECT_OK(nym_call(fd, NAME));
-	act_as(0, 0);
+	nym_act_as(0, 0);
 }
 
 /* Two sockets with room for four are one listener with room for eight. */
@@ -468,7 +440,7 @@ static void flood(int most)
 {
 	int *fd = calloc(most, sizeof(*fd)), n = 0;
 
-	act_as(FLOODER, 0);
+	nym_act_as(FLOODER, 0);
 	/* No way back: this one is not root any more, nor lives longer. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) ||
 	    syscall(SYS_setresuid, FLOODER, FLOODER, FLOODER))
@@ -728,7 +700,7 @@ static long call_and_withdraw(struct io_thread *t)
 {
 	long n = 0;
 
-	act_as(t->len, 0);
+	nym_act_as(t->len, 0);
 	while (!__atomic_load_n((bool *)t->arg, __ATOMIC_ACQUIRE)) {
 		int fd = nym_socket_nonblock();
 
@@ -922,7 +894,7 @@ static long connect_blocking(void *arg)
 {
 	struct blocking *b = arg;
 
-	act_as(b->uid, 0);
+	nym_act_as(b->uid, 0);
 	return nym_call(b->fd, NAME);
 }
 
@@ -1110,7 +1082,7 @@ static void *crowd_main(void *arg)
 	__u32 rnd = c->seed;
 	int fd;
 
-	act_as(c->uid, 0);
+	nym_act_as(c->uid, 0);
 	while (!__atomic_load_n(c->stop, __ATOMIC_ACQUIRE)) {
 		bool blocks = io_rand(&rnd) & 1;
 
@@ -1650,10 +1622,10 @@ static int send_as(int fd, uid_t uid, __u64 caps, size_t len)
 	ssize_t n;
 	int err;
 
-	act_as(uid, caps);
+	nym_act_as(uid, caps);
 	n = sendto(fd, io_at(0), len, MSG_DONTWAIT, (struct sockaddr *)&sa, salen);
 	err = n < 0 ? errno : 0;
-	act_as(0, 0);
+	nym_act_as(0, 0);
 	return err ? err : n == (ssize_t)len ? 0 : EIO;
 }
 
@@ -1921,11 +1893,11 @@ TEST_F(queue, a_connected_sender_can_write_when_it_has_room_and_not_before)
 	ASSERT_FD(other);
 	n = flood_as(fd, USER(0), 0);
 	EXPECT_EQ(half_queue(self, 0), n);
-	act_as(USER(0), 0);
+	nym_act_as(USER(0), 0);
 	EXPECT_EQ(0, nym_poll_now(fd, POLLOUT));
-	act_as(USER(1), 0);
+	nym_act_as(USER(1), 0);
 	EXPECT_EQ(POLLOUT, nym_poll_now(other, POLLOUT));
-	act_as(0, 0);
+	nym_act_as(0, 0);
 	ASSERT_EQ(0, send_as(other, USER(1), 0, LEN));
 
 	/* The other one's has made its half smaller: one taken is not enough. */
@@ -1935,16 +1907,16 @@ TEST_F(queue, a_connected_sender_can_write_when_it_has_room_and_not_before)
 		ASSERT_EQ(LEN, take(self->to));
 		held = (n - i - 1) * self->cost;
 		rest = (self->limit - self->cost) / 2;
-		act_as(USER(0), 0);
+		nym_act_as(USER(0), 0);
 		EXPECT_EQ(!held || held + self->cost <= rest ? POLLOUT : 0,
 			  nym_poll_now(fd, POLLOUT));
-		act_as(0, 0);
+		nym_act_as(0, 0);
 	}
 }
 
 static long send_blocking(struct io_thread *t)
 {
-	act_as(t->len, 0);
+	nym_act_as(t->len, 0);
 	return send(t->fd, io_at(0), LEN, 0);
 }
 

@@ -16,11 +16,6 @@ static int get_info(int fd, struct nym_info *info)
 	       len != sizeof(*info) ? -1 : 0;
 }
 
-static int set_option(int fd, int option, int value)
-{
-	return setsockopt(fd, SOL_NYM, option, &value, sizeof(value));
-}
-
 /* A counter of /proc/net/nym_stats, or -1 if it is not there. */
 static long stat_of(const char *name)
 {
@@ -111,7 +106,7 @@ TEST_F(option, errors)
 				     NYM_INFO, &self->info, 1));
 	EXPECT_ERRNO(ENOPROTOOPT, setsockopt(self->listener, SOL_NYM, NYM_INFO,
 					     &self->info, sizeof(self->info)));
-	EXPECT_ERRNO(ENOPROTOOPT, set_option(self->listener, NYM_INFO, 1));
+	EXPECT_ERRNO(ENOPROTOOPT, nym_option(self->listener, NYM_INFO, 1));
 	EXPECT_ERRNO(ENOPROTOOPT, getsockopt(self->listener, SOL_NYM,
 					     NYM_INFO + 1, &self->info, &len));
 	EXPECT_ERRNO(EOPNOTSUPP, getsockopt(self->listener, SOL_NYM + 1,
@@ -223,8 +218,8 @@ TEST_F(option, counts_what_was_reset)
 	for (i = 0; i < 2; i++) {
 		fd[i] = nym_socket();
 		ASSERT_FD(fd[i]);
-		ASSERT_OK(set_option(fd[i], NYM_SHARE, NYM_SHARE_ON));
-		ASSERT_OK(set_option(fd[i], NYM_PASSRIGHTS, 1));
+		ASSERT_OK(nym_option(fd[i], NYM_SHARE, NYM_SHARE_ON));
+		ASSERT_OK(nym_option(fd[i], NYM_PASSRIGHTS, 1));
 		ASSERT_OK(nym_bind(fd[i], "t/info/circle"));
 	}
 	ASSERT_OK(listen(fd[0], 1));
@@ -244,7 +239,7 @@ TEST_F(option, counts_for_each_member_and_for_the_name)
 	for (i = 0; i < 2; i++) {
 		fd[i] = nym_socket();
 		ASSERT_FD(fd[i]);
-		ASSERT_OK(set_option(fd[i], NYM_SHARE, NYM_SHARE_ON));
+		ASSERT_OK(nym_option(fd[i], NYM_SHARE, NYM_SHARE_ON));
 		ASSERT_OK(nym_bind(fd[i], "t/info/shared"));
 		ASSERT_OK(listen(fd[i], 0));
 	}
@@ -458,7 +453,7 @@ TEST_F(stats, of_calls_that_move)
 	for (i = 0; i < 2; i++) {
 		fd[i] = nym_socket();
 		ASSERT_FD(fd[i]);
-		ASSERT_OK(set_option(fd[i], NYM_SHARE, NYM_SHARE_ON));
+		ASSERT_OK(nym_option(fd[i], NYM_SHARE, NYM_SHARE_ON));
 		ASSERT_OK(nym_bind(fd[i], NAME));
 		ASSERT_OK(listen(fd[i], 3));
 	}
@@ -467,7 +462,7 @@ TEST_F(stats, of_calls_that_move)
 	ASSERT_FD(nym_connect(NAME));
 	close(fd[0]);
 	EXPECT_EQ(1, stat_of("migrated"));
-	ASSERT_OK(set_option(fd[1], NYM_LINGER, 3600000));
+	ASSERT_OK(nym_option(fd[1], NYM_LINGER, 3600000));
 	close(fd[1]);
 	EXPECT_EQ(2, stat_of("orphaned"));
 	EXPECT_EQ(1, stat_of("linger_started"));
@@ -475,7 +470,7 @@ TEST_F(stats, of_calls_that_move)
 	fd[0] = nym_listen(NAME, 3);
 	ASSERT_FD(fd[0]);
 	EXPECT_EQ(3, stat_of("migrated"));
-	ASSERT_OK(set_option(fd[0], NYM_LINGER, 20));
+	ASSERT_OK(nym_option(fd[0], NYM_LINGER, 20));
 	close(fd[0]);
 	EXPECT_EQ(2, stat_of("linger_started"));
 	EXPECT_EQ(1, wait_stat("linger_expired", 1));
@@ -522,7 +517,7 @@ TEST_F(stats, of_files)
 		ASSERT_ERRNO(EPERM, send_files(pair[0], 0, 3));
 		EXPECT_EQ(0, stat_of("files_sent"));
 		EXPECT_EQ(0, stat_of("files_dropped"));
-		ASSERT_OK(set_option(pair[1], NYM_PASSRIGHTS, 1));
+		ASSERT_OK(nym_option(pair[1], NYM_PASSRIGHTS, 1));
 		ASSERT_EQ(1, send_files(pair[0], 0, 3));
 		EXPECT_EQ(3, stat_of("files_sent"));
 		ASSERT_EQ(1, recv_files(pair[1], 8));

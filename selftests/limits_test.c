@@ -19,34 +19,6 @@
 
 #define ADMIN_CAPS	NYM_CAP(CAP_NET_ADMIN)
 
-/* Who this thread is to be: the effective uid is @euid. */
-static void act_as_both(uid_t ruid, uid_t euid, __u64 caps)
-{
-	struct __user_cap_header_struct head = {
-		.version = _LINUX_CAPABILITY_VERSION_3,
-	};
-	struct __user_cap_data_struct data[2];
-
-	/* Not glibc's setresuid(), which changes the other threads, too. */
-	if (syscall(SYS_setresuid, 0, 0, 0))
-		abort();
-	if (!ruid)
-		return;
-	if (syscall(SYS_setresuid, ruid, euid, 0) ||
-	    syscall(SYS_capget, &head, data))
-		abort();
-	data[0].effective = caps;
-	data[1].effective = caps >> 32;
-	if (syscall(SYS_capset, &head, data))
-		abort();
-}
-
-/* This thread is @uid from here on, with @caps; as root it has them all. */
-static void act_as(uid_t uid, __u64 caps)
-{
-	act_as_both(uid, uid, caps);
-}
-
 /* The files */
 
 /* One write() of @len bytes: 0 or the errno. */
@@ -187,14 +159,14 @@ TEST_F(limits, files_are_read_by_all_and_written_by_root)
 		EXPECT_EQ(S_IFREG | 0644U, st.st_mode);
 		EXPECT_EQ(0U, st.st_uid);
 		EXPECT_EQ(0U, st.st_gid);
-		act_as(ANN, 0);
+		nym_act_as(ANN, 0);
 		EXPECT_OK(access(path, R_OK));
 		EXPECT_SAME_ERRNO(EACCES, put(files[i], "1"));
-		act_as(0, 0);
+		nym_act_as(0, 0);
 	}
-	act_as(ANN, 0);
+	nym_act_as(ANN, 0);
 	EXPECT_EQ(DEFAULT_LIMIT, get_limit("max_names"));
-	act_as(0, 0);
+	nym_act_as(0, 0);
 }
 
 TEST_F(limits, good_values_are_taken_and_bad_ones_change_nothing)
@@ -230,10 +202,10 @@ static int take_name(FIXTURE_DATA(limits) * self, const char *name, uid_t uid,
 {
 	int fd, err;
 
-	act_as(uid, caps);
+	nym_act_as(uid, caps);
 	fd = nym_bound(name);
 	err = fd < 0 ? errno : 0;
-	act_as(0, 0);
+	nym_act_as(0, 0);
 	if (!err)
 		keep(self, fd);
 	return err;
@@ -283,20 +255,20 @@ TEST_F(limits, a_bind_that_is_over_the_limit_leaves_the_socket_as_it_was)
 	EXPECT_TAKES(0, "a", ANN, 0);
 	fd = keep(self, nym_socket());
 	ASSERT_OK(fchown(fd, ANN, -1));
-	act_as(ANN, 0);
+	nym_act_as(ANN, 0);
 	umask(077);
 	EXPECT_ERRNO(EDQUOT, nym_bind(fd, "b"));
 	ASSERT_OK(fstat(fd, &st));
 	EXPECT_EQ(0777U, st.st_mode & 0777);
 	EXPECT_STREQ("", nym_own_name(fd));
 	EXPECT_ERRNO(EINVAL, listen(fd, 1));
-	act_as(0, 0);
+	nym_act_as(0, 0);
 	ASSERT_EQ(0, put_limit("max_names", 2));
-	act_as(ANN, 0);
+	nym_act_as(ANN, 0);
 	EXPECT_OK(nym_bind(fd, "b"));
 	ASSERT_OK(fstat(fd, &st));
 	EXPECT_EQ(0700U, st.st_mode & 0777);
-	act_as(0, 0);
+	nym_act_as(0, 0);
 	umask(0);
 }
 
@@ -306,11 +278,11 @@ TEST_F(limits, names_are_counted_by_the_real_uid)
 
 	ASSERT_EQ(0, put_limit("max_names", 1));
 	EXPECT_TAKES(0, "a", ANN, 0);
-	act_as_both(ANN, BOB, 0);
+	nym_act_as_both(ANN, BOB, 0);
 	EXPECT_ERRNO(EDQUOT, nym_bind(fd, "b"));
-	act_as_both(BOB, ANN, 0);
+	nym_act_as_both(BOB, ANN, 0);
 	EXPECT_OK(nym_bind(fd, "b"));
-	act_as(0, 0);
+	nym_act_as(0, 0);
 	EXPECT_TAKES(EDQUOT, "c", BOB, 0);
 }
 
@@ -358,7 +330,7 @@ TEST_F(limits, names_that_the_kernel_chooses_count_where_they_are_bound)
 
 	ASSERT_EQ(0, put_limit("max_names", 1));
 	EXPECT_TAKES(0, "a", ANN, 0);
-	act_as(ANN, 0);
+	nym_act_as(ANN, 0);
 	fd = keep(self, nym_socket());
 	EXPECT_ERRNO(EDQUOT, bind(fd, (struct sockaddr *)&sa,
 				  sizeof(sa.snym_family)));
@@ -368,7 +340,7 @@ TEST_F(limits, names_that_the_kernel_chooses_count_where_they_are_bound)
 	EXPECT_ERRNO(EDQUOT, socketpair(AF_NYM, SOCK_DGRAM, 0, pair));
 	/* Connections have no name that anybody could call. */
 	EXPECT_OK(nym_pair(pair));
-	act_as(0, 0);
+	nym_act_as(0, 0);
 	close(pair[0]);
 	close(pair[1]);
 }
@@ -429,16 +401,11 @@ TEST_F(limits, names_of_a_dead_process_do_not_count)
 
 /* Names that linger, and names that are shared */
 
-static int set_option(int fd, int option, int value)
-{
-	return setsockopt(fd, SOL_NYM, option, &value, sizeof(value));
-}
-
 TEST_F(limits, a_name_that_lingers_counts)
 {
 	ASSERT_EQ(0, put_limit("max_names", 2));
 	EXPECT_TAKES(0, "a", ANN, 0);
-	ASSERT_OK(set_option(last(self), NYM_LINGER, 3600000));
+	ASSERT_OK(nym_option(last(self), NYM_LINGER, 3600000));
 	drop_last(self);
 	EXPECT_TAKES(0, "b", ANN, 0);
 	EXPECT_TAKES(EDQUOT, "c", ANN, 0);
@@ -457,7 +424,7 @@ TEST_F(limits, who_is_at_the_limit_can_take_up_a_name_that_lingers)
 {
 	ASSERT_EQ(0, put_limit("max_names", 1));
 	EXPECT_TAKES(0, "a", ANN, 0);
-	ASSERT_OK(set_option(last(self), NYM_LINGER, 3600000));
+	ASSERT_OK(nym_option(last(self), NYM_LINGER, 3600000));
 	drop_last(self);
 	EXPECT_TAKES(EDQUOT, "b", ANN, 0);
 	EXPECT_TAKES(0, "a", ANN, 0);
@@ -482,7 +449,7 @@ TEST_F(limits, a_name_that_has_lingered_long_enough_does_not_count)
 {
 	ASSERT_EQ(0, put_limit("max_names", 1));
 	EXPECT_TAKES(0, "a", ANN, 0);
-	ASSERT_OK(set_option(last(self), NYM_LINGER, 300));
+	ASSERT_OK(nym_option(last(self), NYM_LINGER, 300));
 	drop_last(self);
 	EXPECT_TAKES(EDQUOT, "b", ANN, 0);
 	EXPECT_EQ(0, wait_take_name(self, "b", ANN));
@@ -496,11 +463,11 @@ static int share_name(FIXTURE_DATA(limits) * self, const char *name, uid_t uid)
 {
 	int fd, err;
 
-	act_as(uid, 0);
+	nym_act_as(uid, 0);
 	fd = keep(self, nym_socket());
-	set_option(fd, NYM_SHARE, NYM_SHARE_ON);
+	nym_option(fd, NYM_SHARE, NYM_SHARE_ON);
 	err = nym_bind(fd, name) ? errno : 0;
-	act_as(0, 0);
+	nym_act_as(0, 0);
 	if (err)
 		drop_last(self);
 	return err;
@@ -556,7 +523,7 @@ static void *binder_main(void *arg)
 	int fd;
 
 	snprintf(name, sizeof(name), "name-%d", b->number);
-	act_as(b->uid, 0);
+	nym_act_as(b->uid, 0);
 	while (!__atomic_load_n(b->stop, __ATOMIC_ACQUIRE)) {
 		fd = nym_bound(name);
 		if (fd >= 0)
@@ -608,9 +575,9 @@ static int call_as(FIXTURE_DATA(limits) * self, const char *name, uid_t uid,
 	int fd = keep(self, nym_socket_nonblock());
 	int err;
 
-	act_as(uid, caps);
+	nym_act_as(uid, caps);
 	err = nym_call(fd, name) ? errno : 0;
-	act_as(0, 0);
+	nym_act_as(0, 0);
 	if (err && err != EINPROGRESS)
 		drop_last(self);
 	return err;
@@ -662,18 +629,18 @@ TEST_F(limits, a_blocking_call_over_the_limit_does_not_wait)
 	ASSERT_EQ(0, put_limit("max_parked", 1));
 	listener = full_listener(self, "a");
 	EXPECT_CALL(EINPROGRESS, "a", ANN, 0);
-	act_as(ANN, 0);
+	nym_act_as(ANN, 0);
 	EXPECT_ERRNO(EAGAIN, nym_call(fd, "a"));
 	/* The socket is as it was. */
 	EXPECT_EQ(0, io_so_error(fd));
 	EXPECT_EQ(POLLOUT | POLLHUP, nym_poll_now(fd, POLLOUT));
 	EXPECT_ERRNO(EAGAIN, nym_call(fd, "a"));
-	act_as(0, 0);
+	nym_act_as(0, 0);
 	for (served = 0; served < 2; served++)
 		close(accept(listener, NULL, NULL));
-	act_as(ANN, 0);
+	nym_act_as(ANN, 0);
 	EXPECT_OK(nym_call(fd, "a"));
-	act_as(0, 0);
+	nym_act_as(0, 0);
 }
 
 TEST_F(limits, with_no_parked_calls_allowed_a_full_backlog_is_eagain)
@@ -712,11 +679,11 @@ TEST_F(limits, parked_calls_are_counted_by_the_real_uid)
 	ASSERT_EQ(0, put_limit("max_parked", 1));
 	full_listener(self, "a");
 	EXPECT_CALL(EINPROGRESS, "a", ANN, 0);
-	act_as_both(ANN, BOB, 0);
+	nym_act_as_both(ANN, BOB, 0);
 	EXPECT_ERRNO(EAGAIN, nym_call(fd, "a"));
-	act_as_both(BOB, ANN, 0);
+	nym_act_as_both(BOB, ANN, 0);
 	EXPECT_ERRNO(EINPROGRESS, nym_call(fd, "a"));
-	act_as(0, 0);
+	nym_act_as(0, 0);
 	EXPECT_CALL(EAGAIN, "a", BOB, 0);
 }
 
@@ -727,10 +694,10 @@ TEST_F(limits, calls_that_wait_for_a_name_are_parked_calls)
 	ASSERT_EQ(0, put_limit("max_parked", 2));
 	for (i = 0; i < 3; i++) {
 		fd[i] = keep(self, nym_socket_nonblock());
-		ASSERT_OK(set_option(fd[i], NYM_WAIT, 1));
-		act_as(ANN, 0);
+		ASSERT_OK(nym_option(fd[i], NYM_WAIT, 1));
+		nym_act_as(ANN, 0);
 		EXPECT_ERRNO(i < 2 ? EINPROGRESS : EAGAIN, nym_call(fd[i], "a"));
-		act_as(0, 0);
+		nym_act_as(0, 0);
 	}
 	keep(self, nym_listen("a", 8));
 	EXPECT_EQ(POLLOUT, nym_poll_now(fd[1], POLLOUT));
@@ -741,17 +708,9 @@ TEST_F(limits, calls_that_wait_for_a_name_are_parked_calls)
 static int ann_listens(FIXTURE_DATA(limits) * self, const char *name)
 {
 	if (take_name(self, name, ANN, 0) ||
-	    set_option(last(self), NYM_LINGER, 3600000) || listen(last(self), 32))
+	    nym_option(last(self), NYM_LINGER, 3600000) || listen(last(self), 32))
 		return -1;
 	return last(self);
-}
-
-/* Closes it as ANN, who is no administrator. */
-static void ann_closes(FIXTURE_DATA(limits) * self, int fd)
-{
-	act_as(ANN, 0);
-	drop(self, fd);
-	act_as(0, 0);
 }
 
 /* How many of the connections have not been reset. */
@@ -774,11 +733,11 @@ static int still_there(const int *call, int n)
 		EXPECT_CALL(0, _name, BOB, 0); \
 		__call[__i] = last(self); \
 	} \
-	ann_closes(self, __listener); \
+	drop(self, __listener); \
 	EXPECT_EQ(_n, still_there(__call, 6)); \
 } while (0)
 
-/* They are the owner's, and not the callers' who may have gone. */
+/* Of the owner: callers may have gone, and who closes it, here root, may be anybody. */
 TEST_F(limits, calls_that_wait_for_a_successor_are_counted_for_the_owner)
 {
 	int listener, i;
@@ -793,7 +752,7 @@ TEST_F(limits, calls_that_wait_for_a_successor_are_counted_for_the_owner)
 	listener = ann_listens(self, "a");
 	ASSERT_FD(listener);
 	EXPECT_KEPT(6, "d");
-	ann_closes(self, listener);
+	drop(self, listener);
 	EXPECT_KEPT(0, "e");
 	/* Nor do they when they are accepted, or the name is gone. */
 	listener = ann_listens(self, "d");
@@ -803,11 +762,11 @@ TEST_F(limits, calls_that_wait_for_a_successor_are_counted_for_the_owner)
 	EXPECT_KEPT(6, "f");
 	listener = ann_listens(self, "f");
 	ASSERT_FD(listener);
-	ann_closes(self, listener);
+	drop(self, listener);
 	listener = ann_listens(self, "f");
 	ASSERT_FD(listener);
-	ASSERT_OK(set_option(listener, NYM_LINGER, 0));
-	ann_closes(self, listener);
+	ASSERT_OK(nym_option(listener, NYM_LINGER, 0));
+	drop(self, listener);
 	EXPECT_KEPT(6, "g");
 }
 
@@ -832,9 +791,9 @@ TEST_F(limits, parked_calls_that_give_up_do_not_count)
 	full_listener(self, "a");
 	ASSERT_OK(nym_set_timeout(fd, SO_SNDTIMEO, 10));
 	for (i = 0; i < 4; i++) {
-		act_as(ANN, 0);
+		nym_act_as(ANN, 0);
 		EXPECT_ERRNO(EAGAIN, nym_call(fd, "a"));
-		act_as(0, 0);
+		nym_act_as(0, 0);
 	}
 	EXPECT_PARKS_LEFT(2, ANN);
 }
@@ -886,7 +845,7 @@ static void *parker_main(void *arg)
 	__u32 rnd = b->number + 1;
 	int fd;
 
-	act_as(b->uid, 0);
+	nym_act_as(b->uid, 0);
 	while (!__atomic_load_n(b->stop, __ATOMIC_ACQUIRE)) {
 		bool blocks = io_rand(&rnd) & 1;
 
@@ -948,9 +907,9 @@ static int send_files(int fd, int n, uid_t uid, __u64 caps)
 	cmsg->cmsg_len = CMSG_LEN(n * sizeof(int));
 	for (i = 0; i < n; i++)
 		((int *)CMSG_DATA(cmsg))[i] = STDERR_FILENO;
-	act_as(uid, caps);
+	nym_act_as(uid, caps);
 	err = sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? errno : 0;
-	act_as(0, 0);
+	nym_act_as(0, 0);
 	return err;
 }
 
@@ -983,7 +942,7 @@ static int files_pair(FIXTURE_DATA(limits) * self, int type, int fd[2])
 		return -1;
 	keep(self, fd[0]);
 	keep(self, fd[1]);
-	return set_option(fd[1], NYM_PASSRIGHTS, 1);
+	return nym_option(fd[1], NYM_PASSRIGHTS, 1);
 }
 
 #define EXPECT_SENDS(_err, _fd, _n, _uid, _caps) \
@@ -1097,7 +1056,7 @@ static int in_another_namespace(void *arg)
 	    get_limit("max_files") != 3 || strcmp(get("reserved"), "other/ uid 7"))
 		return 4;
 	/* What users have elsewhere is not counted here. */
-	act_as(ANN, 0);
+	nym_act_as(ANN, 0);
 	if (nym_bound("a") < 0 || nym_bound("app/") < 0)
 		return errno == EDQUOT ? 0 : 5;
 	return 6;
@@ -1448,11 +1407,11 @@ TEST_F(limits, who_binds_a_reserved_name_is_the_effective_user)
 	int fd = keep(self, nym_socket());
 
 	ASSERT_EQ(0, put("reserved", "app/ uid 1000"));
-	act_as_both(ANN, BOB, 0);
+	nym_act_as_both(ANN, BOB, 0);
 	EXPECT_ERRNO(EACCES, nym_bind(fd, "app/x"));
-	act_as_both(BOB, ANN, 0);
+	nym_act_as_both(BOB, ANN, 0);
 	EXPECT_OK(nym_bind(fd, "app/x"));
-	act_as(0, 0);
+	nym_act_as(0, 0);
 }
 
 TEST_F(limits, a_name_reserved_for_a_group_is_for_its_members)
@@ -1544,11 +1503,11 @@ TEST_F(limits, a_list_is_about_bind_of_all_types_and_nothing_else)
 	for (i = 0; i < ARRAY_SIZE(types); i++) {
 		int fd = keep(self, socket(AF_NYM, types[i] | SOCK_CLOEXEC, 0));
 
-		act_as(BOB, 0);
+		nym_act_as(BOB, 0);
 		EXPECT_ERRNO(EACCES, nym_bind(fd, "app/x"));
-		act_as(ANN, 0);
+		nym_act_as(ANN, 0);
 		EXPECT_OK(nym_bind(fd, "app/x"));
-		act_as(0, 0);
+		nym_act_as(0, 0);
 		drop_last(self);
 	}
 	/* Nor is it asked before the name itself is. */
@@ -1606,7 +1565,7 @@ static void *list_binder(void *arg)
 	struct worker *w = arg;
 	int fd;
 
-	act_as(BOB, 0);
+	nym_act_as(BOB, 0);
 	while (!__atomic_load_n(w->stop, __ATOMIC_ACQUIRE)) {
 		fd = nym_bound("both/x");
 		if (fd >= 0 || errno != EACCES)

@@ -234,6 +234,12 @@ static inline int nym_set_int(int fd, int opt, int value)
 	return setsockopt(fd, SOL_SOCKET, opt, &value, sizeof(value));
 }
 
+/* Sets an integer option of SOL_NYM. */
+static inline int nym_option(int fd, int opt, int value)
+{
+	return setsockopt(fd, SOL_NYM, opt, &value, sizeof(value));
+}
+
 /* The value of an integer option of SOL_SOCKET, or -1. */
 static inline int nym_get_int(int fd, int opt)
 {
@@ -415,6 +421,34 @@ static inline int nym_bind_as(const struct nym_who *who, const char *name)
 static inline int nym_connect_as(const struct nym_who *who, const char *name)
 {
 	return nym_errno_as(who, __nym_try_connect, (void *)name);
+}
+
+/* Who this thread is to be: the effective uid is @euid. */
+static inline void nym_act_as_both(uid_t ruid, uid_t euid, __u64 caps)
+{
+	struct __user_cap_header_struct head = {
+		.version = _LINUX_CAPABILITY_VERSION_3,
+	};
+	struct __user_cap_data_struct data[2];
+
+	/* Not glibc's setresuid(), which changes the other threads, too. */
+	if (syscall(SYS_setresuid, 0, 0, 0))
+		abort();
+	if (!ruid)
+		return;
+	if (syscall(SYS_setresuid, ruid, euid, 0) ||
+	    syscall(SYS_capget, &head, data))
+		abort();
+	data[0].effective = caps;
+	data[1].effective = caps >> 32;
+	if (syscall(SYS_capset, &head, data))
+		abort();
+}
+
+/* This thread is @uid from here on, with @caps; as root it has them all. */
+static inline void nym_act_as(uid_t uid, __u64 caps)
+{
+	nym_act_as_both(uid, uid, caps);
 }
 
 /* 0 when @pid ends with exit status 0. */

@@ -31,17 +31,12 @@ static char name[32];
 	snprintf(name, sizeof(name), "t/restart/%d", getpid()); \
 } while (0)
 
-static int set_option(int fd, int opt, int value)
-{
-	return setsockopt(fd, SOL_NYM, opt, &value, sizeof(value));
-}
-
 /* A non-blocking socket that has the name, and shares it; or -1. */
 static int member(int type)
 {
 	int fd = socket(AF_NYM, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-	return fd >= 0 && (set_option(fd, NYM_SHARE, NYM_SHARE_ON) ||
+	return fd >= 0 && (nym_option(fd, NYM_SHARE, NYM_SHARE_ON) ||
 			   nym_bind(fd, name)) ? nym_give_up(fd) : fd;
 }
 
@@ -633,7 +628,7 @@ TEST_F(moved, with_the_credentials_of_who_called)
 	}
 	ASSERT_EQ(1, read(ready[0], buf, 1));
 	LISTEN(self->b, 5);
-	ASSERT_OK(set_option(self->b, NYM_PASSCRED, 1));
+	ASSERT_OK(nym_option(self->b, NYM_PASSCRED, 1));
 	CLOSE(self->a);
 	fd = scm_accept(self->b);
 	ASSERT_FD(fd);
@@ -1175,7 +1170,7 @@ TEST_F(flight, a_nym_socket_waits_for_a_successor)
 	int client, fd, got;
 
 	CLOSE(self->b);
-	ASSERT_OK(set_option(self->a, NYM_LINGER, 60000));
+	ASSERT_OK(nym_option(self->a, NYM_LINGER, 60000));
 	client = call_with(self->x[0]);
 	ASSERT_FD(client);
 	CLOSE(self->x[0]);
@@ -1201,7 +1196,7 @@ TEST_F(flight, a_nym_socket_does_not_wait_longer_than_the_name_lingers)
 {
 	int client;
 
-	ASSERT_OK(set_option(self->a, NYM_LINGER, 300));
+	ASSERT_OK(nym_option(self->a, NYM_LINGER, 300));
 	client = call_with(self->b);
 	ASSERT_FD(client);
 	CLOSE(self->a);
@@ -1338,7 +1333,7 @@ FIXTURE_SETUP(linger)
 	BEGIN();
 	self->l = member_listen(SOCK_STREAM, 5);
 	ASSERT_FD(self->l);
-	ASSERT_OK(set_option(self->l, NYM_LINGER, LONG));
+	ASSERT_OK(nym_option(self->l, NYM_LINGER, LONG));
 	self->c = nym_connect(name);
 	ASSERT_FD(self->c);
 	ASSERT_EQ(1, send(self->c, "\7", 1, 0));
@@ -1360,11 +1355,11 @@ TEST_F(linger, values_of_the_option)
 
 	EXPECT_EQ(0, scm_option(fd, NYM_LINGER));
 	for (i = 0; i < ARRAY_SIZE(good); i++) {
-		EXPECT_OK(set_option(fd, NYM_LINGER, good[i]));
+		EXPECT_OK(nym_option(fd, NYM_LINGER, good[i]));
 		EXPECT_EQ(good[i], scm_option(fd, NYM_LINGER));
 	}
 	for (i = 0; i < ARRAY_SIZE(bad); i++)
-		EXPECT_ERRNO(EINVAL, set_option(fd, NYM_LINGER, bad[i]));
+		EXPECT_ERRNO(EINVAL, nym_option(fd, NYM_LINGER, bad[i]));
 	EXPECT_ERRNO(EINVAL, setsockopt(fd, SOL_NYM, NYM_LINGER, &value, 3));
 	EXPECT_ERRNO(EFAULT, setsockopt(fd, SOL_NYM, NYM_LINGER, (void *)8, 4));
 	EXPECT_EQ(1000, scm_option(fd, NYM_LINGER));
@@ -1392,7 +1387,7 @@ static int bind_and_linger(void *ms)
 {
 	int fd = nym_socket();
 
-	return set_option(fd, NYM_LINGER, (intptr_t)ms) || nym_bind(fd, name) ||
+	return nym_option(fd, NYM_LINGER, (intptr_t)ms) || nym_bind(fd, name) ||
 	       listen(fd, 0) ? errno : 0;
 }
 
@@ -1415,7 +1410,7 @@ TEST_F(linger, for_the_sockets_owner)
 	CLOSE(self->l);
 	end_lingering();
 	ASSERT_OK(fchown(fd, NYM_NOBODY, -1));
-	ASSERT_OK(set_option(fd, NYM_LINGER, LONG));
+	ASSERT_OK(nym_option(fd, NYM_LINGER, LONG));
 	ASSERT_OK(nym_bind(fd, name));
 	close(fd);
 	EXPECT_ERRNO(EADDRINUSE, nym_bound(name));
@@ -1429,7 +1424,7 @@ TEST_F(linger, for_the_sockets_owner)
 /* The value counts when the socket is closed. */
 TEST_F(linger, not_if_the_value_is_0_in_the_end)
 {
-	ASSERT_OK(set_option(self->l, NYM_LINGER, 0));
+	ASSERT_OK(nym_option(self->l, NYM_LINGER, 0));
 	CLOSE(self->l);
 	EXPECT_SAME_ERRNO(0, nym_bind_as(&nobody, name));
 	EXPECT_TRUE(is_reset(self->c));
@@ -1451,7 +1446,7 @@ TEST_F(linger, as_the_last_member_says)
 
 	self->l = member_listen(SOCK_STREAM, 5);
 	other = member_listen(SOCK_STREAM, 5);
-	ASSERT_OK(set_option(other, NYM_LINGER, LONG));
+	ASSERT_OK(nym_option(other, NYM_LINGER, LONG));
 	CLOSE(self->l);
 	close(other);
 	EXPECT_SAME_ERRNO(EADDRINUSE, nym_bind_as(&nobody, name));
@@ -1461,7 +1456,7 @@ TEST_F(linger, not_longer_and_not_shorter_than_that)
 {
 	long begin = nym_now_ms(), took_ms;
 
-	ASSERT_OK(set_option(self->l, NYM_LINGER, 400));
+	ASSERT_OK(nym_option(self->l, NYM_LINGER, 400));
 	CLOSE(self->l);
 	EXPECT_SAME_ERRNO(EADDRINUSE, nym_bind_as(&nobody, name));
 	EXPECT_TRUE(comes_free());
@@ -1480,7 +1475,7 @@ static long linger_often(struct io_thread *t)
 		int fd = scm_socket(SOCK_STREAM);
 
 		/* A child that asks for the other name may have the one before. */
-		if (set_option(fd, NYM_LINGER, MOST) ||
+		if (nym_option(fd, NYM_LINGER, MOST) ||
 		    (nym_bind(fd, "t/often") && errno != EADDRINUSE))
 			return -1;
 		close(fd);
@@ -1494,7 +1489,7 @@ TEST_F(linger, others_do_not_put_off_its_end)
 	bool stop = false;
 	struct io_thread t = { .arg = &stop };
 
-	ASSERT_OK(set_option(self->l, NYM_LINGER, 300));
+	ASSERT_OK(nym_option(self->l, NYM_LINGER, 300));
 	io_start(&t, linger_often);
 	CLOSE(self->l);
 	EXPECT_TRUE(comes_free());
@@ -1511,7 +1506,7 @@ TEST_F(linger, a_bound_socket_that_never_listened_lingers_too)
 	end_lingering();
 	self->l = nym_bound(name);
 	ASSERT_FD(self->l);
-	ASSERT_OK(set_option(self->l, NYM_LINGER, LONG));
+	ASSERT_OK(nym_option(self->l, NYM_LINGER, LONG));
 	EXPECT_ERRNO(ECONNREFUSED, nym_connect(name));
 	CLOSE(self->l);
 	EXPECT_SAME_ERRNO(EADDRINUSE, nym_bind_as(&nobody, name));
@@ -1672,7 +1667,7 @@ TEST_F(linger, then_pending_calls_are_reset_and_parked_ones_refused)
 	ASSERT_FD(sender);
 	parked = parked_call(SOCK_STREAM);
 	ASSERT_FD(parked);
-	ASSERT_OK(set_option(self->l, NYM_LINGER, 500));
+	ASSERT_OK(nym_option(self->l, NYM_LINGER, 500));
 	CLOSE(self->l);
 	io_start(&t, do_call);
 	io_start(&r, io_do_recv);
@@ -1725,7 +1720,7 @@ TEST_F(linger, a_successor_that_dies_before_it_listens_changes_nothing)
 	long begin = nym_now_ms();
 	int parked;
 
-	ASSERT_OK(set_option(self->l, NYM_LINGER, 1000));
+	ASSERT_OK(nym_option(self->l, NYM_LINGER, 1000));
 	CLOSE(self->l);
 	parked = parked_call(SOCK_STREAM);
 	ASSERT_FD(parked);
@@ -1747,7 +1742,7 @@ TEST_F(linger, a_successor_that_dies_before_it_listens_may_linger_itself)
 	int i;
 
 	for (i = 0; i < 4; i++) {
-		ASSERT_OK(set_option(self->l, NYM_LINGER, 1000));
+		ASSERT_OK(nym_option(self->l, NYM_LINGER, 1000));
 		CLOSE(self->l);
 		usleep(300000);
 		self->l = member(SOCK_STREAM);
@@ -1776,7 +1771,7 @@ TEST_F(linger, a_successor_that_listens_too_late_still_gets_the_calls)
 {
 	int parked;
 
-	ASSERT_OK(set_option(self->l, NYM_LINGER, 300));
+	ASSERT_OK(nym_option(self->l, NYM_LINGER, 300));
 	CLOSE(self->l);
 	parked = parked_call(SOCK_STREAM);
 	ASSERT_FD(parked);
@@ -1838,7 +1833,7 @@ static int successor_with(struct __test_metadata *_metadata, int *listener,
 	EXPECT_EQ(1, read(ready[0], &c, 1));
 	*listener = member(SOCK_STREAM);
 	EXPECT_OK(fchmod(*listener, mode));
-	EXPECT_OK(set_option(*listener, NYM_LINGER, LONG));
+	EXPECT_OK(nym_option(*listener, NYM_LINGER, LONG));
 	EXPECT_OK(listen(*listener, 5));
 	close(ready[0]);
 	close(ready[1]);
@@ -1862,7 +1857,7 @@ TEST_F(linger, again_and_again)
 		CLOSE(self->l);
 		self->l = member_listen(SOCK_STREAM, 5);
 		ASSERT_FD(self->l);
-		ASSERT_OK(set_option(self->l, NYM_LINGER, i % 3 ? LONG : MOST));
+		ASSERT_OK(nym_option(self->l, NYM_LINGER, i % 3 ? LONG : MOST));
 	}
 	EXPECT_EQ(7, take(self->l));
 }
@@ -1907,7 +1902,7 @@ TEST_F(linger, many_names_at_once)
 	for (i = 0; i < NAMES; i++) {
 		fd = nym_socket();
 		ASSERT_OK(nym_bind(fd, numbered(i)));
-		ASSERT_OK(set_option(fd, NYM_LINGER, i % 2 ? 1 + i % 700 : LONG));
+		ASSERT_OK(nym_option(fd, NYM_LINGER, i % 2 ? 1 + i % 700 : LONG));
 		close(fd);
 	}
 	/* Half of them are taken over in time. */
@@ -1987,7 +1982,7 @@ FIXTURE_SETUP(dgram)
 	BEGIN();
 	self->r = member(SOCK_DGRAM);
 	ASSERT_FD(self->r);
-	ASSERT_OK(set_option(self->r, NYM_LINGER, LONG));
+	ASSERT_OK(nym_option(self->r, NYM_LINGER, LONG));
 	self->s = scm_connect(SOCK_DGRAM, name);
 	ASSERT_FD(self->s);
 }
@@ -2041,7 +2036,7 @@ TEST_F(dgram, a_sender_waits_for_the_successor)
 	ASSERT_FD(self->r);
 	EXPECT_EQ(3, io_join(&t));
 	EXPECT_TRUE(hears(self->r, "one"));
-	ASSERT_OK(set_option(self->r, NYM_LINGER, LONG));
+	ASSERT_OK(nym_option(self->r, NYM_LINGER, LONG));
 	CLOSE(self->r);
 	io_start(&u, do_send_to);
 	ASSERT_TRUE(io_wait_blocked(&u));
@@ -2084,7 +2079,7 @@ TEST_F(dgram, who_waits_is_refused_when_the_time_is_over)
 	int u = scm_connect(SOCK_DGRAM, name), ep = epoll_create1(EPOLL_CLOEXEC);
 
 	ASSERT_FD(u);
-	ASSERT_OK(set_option(self->r, NYM_LINGER, 500));
+	ASSERT_OK(nym_option(self->r, NYM_LINGER, 500));
 	CLOSE(self->r);
 	ASSERT_OK(watch(ep, u, EPOLLOUT | EPOLLET));
 	EXPECT_EQ(0, happened(ep, 0));
@@ -2198,7 +2193,7 @@ static int sender_meets(struct __test_metadata *_metadata, int *receiver,
 	EXPECT_TRUE(nym_wait_asleep(sender, SYS_sendto));
 	*receiver = scm_socket(SOCK_DGRAM);
 	EXPECT_OK(fchmod(*receiver, mode));
-	EXPECT_OK(set_option(*receiver, NYM_LINGER, LONG));
+	EXPECT_OK(nym_option(*receiver, NYM_LINGER, LONG));
 	EXPECT_OK(nym_bind(*receiver, name));
 	close(ready[0]);
 	close(ready[1]);
@@ -2255,7 +2250,7 @@ TEST_F(dgram, a_chosen_name_lingers_for_nobody)
 	ASSERT_OK(getsockname(self->s, (struct sockaddr *)&sa, &len));
 	snprintf(was, sizeof(was), "%s", nym_name_of(&sa, len));
 	ASSERT_TRUE(nym_is_kernel_chosen(was));
-	ASSERT_OK(set_option(self->s, NYM_LINGER, 200));
+	ASSERT_OK(nym_option(self->s, NYM_LINGER, 200));
 	CLOSE(self->s);
 	/* The leak check will tell. */
 }
@@ -2306,7 +2301,7 @@ static int leave_a_name(void)
 {
 	int fd = nym_bound(name);
 
-	return fd < 0 || set_option(fd, NYM_LINGER, MOST) || close(fd);
+	return fd < 0 || nym_option(fd, NYM_LINGER, MOST) || close(fd);
 }
 
 TEST_F(net, ends_while_a_name_lingers)
@@ -2319,7 +2314,7 @@ static int leave_a_call(void)
 {
 	int l = nym_listen(name, 5), p[2], c, parked;
 
-	if (l < 0 || pipe(p) || set_option(l, NYM_LINGER, MOST) ||
+	if (l < 0 || pipe(p) || nym_option(l, NYM_LINGER, MOST) ||
 	    scm_pass_rights(l, 1))
 		return 1;
 	c = nym_connect(name);
@@ -2338,8 +2333,8 @@ static int leave_datagrams(void)
 {
 	int fd = scm_bound(SOCK_DGRAM, name), s = scm_connect(SOCK_DGRAM, name);
 
-	if (s < 0 || set_option(fd, NYM_LINGER, MOST) ||
-	    set_option(s, NYM_LINGER, MOST))
+	if (s < 0 || nym_option(fd, NYM_LINGER, MOST) ||
+	    nym_option(s, NYM_LINGER, MOST))
 		return 1;
 	return send(s, "x", 1, 0) != 1 || close(fd) || close(s);
 }
@@ -2364,7 +2359,7 @@ TEST_F(net, lives_as_long_as_a_client)
 			_exit(200);
 		l = nym_listen(name, 5);
 		c = nym_connect(name);
-		if (c < 0 || set_option(l, NYM_LINGER, MOST))
+		if (c < 0 || nym_option(l, NYM_LINGER, MOST))
 			_exit(1);
 		_exit(scm_send_fd(mail[0], c) != 1);
 	}
@@ -2507,8 +2502,8 @@ static void server(struct service *s, int type, int linger, int control, int rea
 	int fd = scm_socket(type);
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (set_option(fd, NYM_SHARE, NYM_SHARE_ON) ||
-	    set_option(fd, NYM_LINGER, linger) || nym_bind(fd, name) ||
+	if (nym_option(fd, NYM_SHARE, NYM_SHARE_ON) ||
+	    nym_option(fd, NYM_LINGER, linger) || nym_bind(fd, name) ||
 	    nym_set_nonblock(fd, true) || listen(fd, 3) ||
 	    write(ready, "x", 1) != 1)
 		_exit(errno);
@@ -2803,7 +2798,7 @@ static long come_and_go(struct io_thread *t)
 		fd = member(race.type);
 		if (fd < 0)
 			return -1;
-		set_option(fd, NYM_LINGER, race.linger);
+		nym_option(fd, NYM_LINGER, race.linger);
 		/* Sometimes it has never listened. */
 		n = io_rand(&race.seed) % 5;
 		if (n && listen(fd, io_rand(&race.seed) % 3))
@@ -2931,7 +2926,7 @@ TEST_F(race, a_lingering_name_dies_and_returns_and_every_call_is_answered)
 		self->server[i].pos = i;
 	}
 	l = member_listen(SOCK_STREAM, 1);
-	ASSERT_OK(set_option(l, NYM_LINGER, LONG));
+	ASSERT_OK(nym_option(l, NYM_LINGER, LONG));
 	START_CALLERS();
 	close(l);
 	for (i = 0; i < 2; i++)

@@ -14,17 +14,12 @@
 
 static const struct nym_who nobody = { .uid = NYM_NOBODY, .gid = NYM_NOBODY };
 
-static int set_option(int fd, int opt, int value)
-{
-	return setsockopt(fd, SOL_NYM, opt, &value, sizeof(value));
-}
-
 /* A socket that is bound to NAME with NYM_SHARE as @how says, or -1. */
 static int member(int type, int how)
 {
 	int fd = scm_socket(type);
 
-	return fd >= 0 && (set_option(fd, NYM_SHARE, how) || nym_bind(fd, NAME)) ?
+	return fd >= 0 && (nym_option(fd, NYM_SHARE, how) || nym_bind(fd, NAME)) ?
 		nym_give_up(fd) : fd;
 }
 
@@ -85,11 +80,11 @@ TEST_F(join, values_of_the_option)
 
 	EXPECT_EQ(NYM_SHARE_OFF, scm_option(self->first, NYM_SHARE));
 	for (i = 0; i < ARRAY_SIZE(good); i++) {
-		EXPECT_OK(set_option(self->first, NYM_SHARE, good[i]));
+		EXPECT_OK(nym_option(self->first, NYM_SHARE, good[i]));
 		EXPECT_EQ(good[i], scm_option(self->first, NYM_SHARE));
 	}
 	for (i = 0; i < ARRAY_SIZE(bad); i++)
-		EXPECT_ERRNO(EINVAL, set_option(self->first, NYM_SHARE, bad[i]));
+		EXPECT_ERRNO(EINVAL, nym_option(self->first, NYM_SHARE, bad[i]));
 	EXPECT_ERRNO(EINVAL, setsockopt(self->first, SOL_NYM, NYM_SHARE, &value,
 					sizeof(value) - 1));
 	EXPECT_ERRNO(EFAULT, setsockopt(self->first, SOL_NYM, NYM_SHARE, (void *)8,
@@ -99,8 +94,8 @@ TEST_F(join, values_of_the_option)
 
 TEST_F(join, two_with_the_flag_have_the_same_name)
 {
-	ASSERT_OK(set_option(self->first, NYM_SHARE, NYM_SHARE_ON));
-	ASSERT_OK(set_option(self->second, NYM_SHARE, NYM_SHARE_ON));
+	ASSERT_OK(nym_option(self->first, NYM_SHARE, NYM_SHARE_ON));
+	ASSERT_OK(nym_option(self->second, NYM_SHARE, NYM_SHARE_ON));
 	EXPECT_OK(nym_bind(self->first, NAME));
 	EXPECT_OK(nym_bind(self->second, NAME));
 	EXPECT_STREQ(NAME, nym_own_name(self->first));
@@ -113,18 +108,18 @@ TEST_F(join, two_with_the_flag_have_the_same_name)
 /* Whoever failed is as it was: it may set the flag and try again. */
 TEST_F(join, the_second_needs_the_flag)
 {
-	ASSERT_OK(set_option(self->first, NYM_SHARE, NYM_SHARE_ON));
+	ASSERT_OK(nym_option(self->first, NYM_SHARE, NYM_SHARE_ON));
 	ASSERT_OK(nym_bind(self->first, NAME));
 	EXPECT_ERRNO(EADDRINUSE, nym_bind(self->second, NAME));
 	EXPECT_STREQ("", nym_own_name(self->second));
 	EXPECT_ERRNO(EINVAL, listen(self->second, 5));
-	ASSERT_OK(set_option(self->second, NYM_SHARE, NYM_SHARE_ON));
+	ASSERT_OK(nym_option(self->second, NYM_SHARE, NYM_SHARE_ON));
 	EXPECT_OK(nym_bind(self->second, NAME));
 }
 
 TEST_F(join, the_first_needs_the_flag)
 {
-	ASSERT_OK(set_option(self->second, NYM_SHARE, NYM_SHARE_ON));
+	ASSERT_OK(nym_option(self->second, NYM_SHARE, NYM_SHARE_ON));
 	ASSERT_OK(nym_bind(self->first, NAME));
 	EXPECT_ERRNO(EADDRINUSE, nym_bind(self->second, NAME));
 	close(self->first);
@@ -137,15 +132,15 @@ TEST_F(join, the_first_needs_the_flag)
 TEST_F(join, the_flag_of_the_first_counts_from_its_bind_on)
 {
 	ASSERT_OK(nym_bind(self->first, NAME));
-	ASSERT_OK(set_option(self->first, NYM_SHARE, NYM_SHARE_ON));
-	ASSERT_OK(set_option(self->second, NYM_SHARE, NYM_SHARE_ON));
+	ASSERT_OK(nym_option(self->first, NYM_SHARE, NYM_SHARE_ON));
+	ASSERT_OK(nym_option(self->second, NYM_SHARE, NYM_SHARE_ON));
 	EXPECT_ERRNO(EADDRINUSE, nym_bind(self->second, NAME));
 }
 
 TEST_F(join, on_and_sticky_may_share)
 {
-	ASSERT_OK(set_option(self->first, NYM_SHARE, NYM_SHARE_STICKY));
-	ASSERT_OK(set_option(self->second, NYM_SHARE, NYM_SHARE_ON));
+	ASSERT_OK(nym_option(self->first, NYM_SHARE, NYM_SHARE_STICKY));
+	ASSERT_OK(nym_option(self->second, NYM_SHARE, NYM_SHARE_ON));
 	ASSERT_OK(nym_bind(self->first, NAME));
 	EXPECT_OK(nym_bind(self->second, NAME));
 	close(self->first);
@@ -186,7 +181,7 @@ TEST_F(join, another_user_may_not)
 		.uid = NYM_NOBODY, .gid = NYM_NOBODY, .caps = ~0ULL,
 	};
 
-	ASSERT_OK(set_option(self->first, NYM_SHARE, NYM_SHARE_ON));
+	ASSERT_OK(nym_option(self->first, NYM_SHARE, NYM_SHARE_ON));
 	ASSERT_OK(nym_bind(self->first, NAME));
 	ASSERT_OK(fchmod(self->first, 0777));
 	EXPECT_SAME_ERRNO(EADDRINUSE, nym_errno_as(&nobody, try_member, NULL));
@@ -198,8 +193,8 @@ TEST_F(join, another_user_may_not)
 /* The owner is that of the socket, which need not be who binds it. */
 TEST_F(join, the_sockets_owner_counts)
 {
-	ASSERT_OK(set_option(self->first, NYM_SHARE, NYM_SHARE_ON));
-	ASSERT_OK(set_option(self->second, NYM_SHARE, NYM_SHARE_ON));
+	ASSERT_OK(nym_option(self->first, NYM_SHARE, NYM_SHARE_ON));
+	ASSERT_OK(nym_option(self->second, NYM_SHARE, NYM_SHARE_ON));
 	ASSERT_OK(fchown(self->first, NYM_NOBODY, -1));
 	ASSERT_OK(nym_bind(self->first, NAME));
 	EXPECT_ERRNO(EADDRINUSE, nym_bind(self->second, NAME));
@@ -210,8 +205,8 @@ TEST_F(join, the_sockets_owner_counts)
 
 TEST_F(join, the_name_is_free_when_the_last_has_gone)
 {
-	ASSERT_OK(set_option(self->first, NYM_SHARE, NYM_SHARE_ON));
-	ASSERT_OK(set_option(self->second, NYM_SHARE, NYM_SHARE_ON));
+	ASSERT_OK(nym_option(self->first, NYM_SHARE, NYM_SHARE_ON));
+	ASSERT_OK(nym_option(self->second, NYM_SHARE, NYM_SHARE_ON));
 	ASSERT_OK(nym_bind(self->first, NAME));
 	ASSERT_OK(nym_bind(self->second, NAME));
 	close(self->first);
@@ -1119,7 +1114,7 @@ TEST_F(dgrams, who_waits_for_a_name_is_told_that_it_is_for_calls)
 	for (i = 0; i < MEMBERS; i++)
 		close(self->m[i]);
 	memset(self->m, -1, sizeof(self->m));
-	ASSERT_OK(set_option(self->from, NYM_WAIT, 1));
+	ASSERT_OK(nym_option(self->from, NYM_WAIT, 1));
 	io_start(&t, do_wait_and_say);
 	ASSERT_TRUE(io_wait_blocked(&t));
 	self->m[0] = member(SOCK_STREAM, NYM_SHARE_ON);
