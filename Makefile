@@ -31,6 +31,8 @@ help:
 	@echo 'make uninstall       remove all of it'
 	@echo 'make demo            boot a kernel in QEMU and show what nym does'
 	@echo 'make check           build and run all tests in QEMU'
+	@echo 'make check-debug     the same on a kernel that checks itself, built first'
+	@echo 'make check-races     the same on a kernel that looks for data races'
 	@echo 'make shell           boot a kernel in QEMU, load the module, open a shell'
 	@echo 'make selftests       build the test programs only'
 	@echo 'make scale           measure with a million names, in instructions (minutes)'
@@ -129,10 +131,20 @@ boot:
 check:
 	+@KERNELS='$(KERNELS)' TESTS='$(TESTS)' qemu/check
 
+# Everything again where memory, locks and leaks are watched, or data races. A
+# kernel is built for it the first time. It is some times slower.
+watched = TESTS='$(TESTS)' CHECK_TIMEOUT=3600 TEST_TIMEOUT=1200 TEST_SLOWER=8
+
+check-debug:
+	+@kernel=$$(qemu/debug-kernel kasan) && KERNELS=$$kernel $(watched) qemu/check
+
+check-races:
+	+@kernel=$$(qemu/debug-kernel kcsan) && KERNELS=$$kernel $(watched) qemu/check
+
 lint:
 	+@KERNELS='$(KERNELS)' qemu/lint
 
 clean:
 	rm -rf build
 
-.PHONY: all help modules tools install uninstall selftests demo shell boot scale check lint clean
+.PHONY: all help modules tools install uninstall selftests demo shell boot scale check check-debug check-races lint clean

@@ -2100,23 +2100,27 @@ FIXTURE_TEARDOWN(hand_written) { }
 
 #define WORKERS		2
 
-/* Every WORKERS-th state, from the @first; how many sequences went wrong. */
+/*
+ * Every WORKERS-th state, from the @first; how many sequences went wrong. Where
+ * all is slow, only some of the pairs are tried.
+ */
 static long run_product(int type, size_t first)
 {
-	int bit = type_bit(type);
+	int bit = type_bit(type), slower = nym_slower();
 	long bad = 0;
 	size_t i, j;
 
 	for (i = first; i < ARRAY_SIZE(states); i += WORKERS) {
 		for (j = 0; j < ARRAY_SIZE(probes); j++) {
-			if (states[i].types & probes[j].types & bit)
+			if (states[i].types & probes[j].types & bit &&
+			    (i + j) % slower == 0)
 				bad += !run_sequence(type, &states[i], &probes[j]);
 		}
 	}
 	return bad;
 }
 
-TEST_F_TIMEOUT(hand_written, every_probe_in_every_state, 120)
+TEST_F(hand_written, every_probe_in_every_state)
 {
 	pid_t pids[WORKERS];
 	int i;
@@ -2132,7 +2136,7 @@ TEST_F_TIMEOUT(hand_written, every_probe_in_every_state, 120)
 		EXPECT_EQ(0, nym_wait_child(pids[i]));
 }
 
-TEST_F_TIMEOUT(hand_written, scenarios, 120)
+TEST_F(hand_written, scenarios)
 {
 	int bit = type_bit(variant->type);
 	long bad = 0;
@@ -2577,7 +2581,7 @@ FIXTURE_SETUP(random_walk)
 
 FIXTURE_TEARDOWN(random_walk) { }
 
-TEST_F_TIMEOUT(random_walk, stays_in_step, 120)
+TEST_F(random_walk, stays_in_step)
 {
 	const char *given = getenv("NYM_SEED"), *steps = getenv("NYM_STEPS");
 	unsigned long seed = given ? strtoul(given, NULL, 0) : WALK_SEED;
@@ -2616,6 +2620,8 @@ TEST_F(table, every_difference_is_needed)
 		ran |= shared->ran[bit] == 3 ? bit : 0;
 	if (!ran || family_n == AF_UNIX)
 		SKIP(return, "there is nothing to judge by");
+	if (nym_slower() > 1)
+		SKIP(return, "not all pairs were tried");
 	printf("# contract: %ld comparisons, %zu deliberate differences\n",
 	       shared->comparisons, DIFFERENCES);
 	printf("# contract: %ld more steps at random\n", shared->walked);

@@ -1207,7 +1207,7 @@ TEST_F(glue, a_random_walk)
 
 	ASSERT_NE(MAP_FAILED, w);
 	w->seed = seed;
-	for (i = 0; i < WALK_MESSAGES; i++) {
+	for (i = 0; i < nym_scaled(WALK_MESSAGES); i++) {
 		if (!(io_rand(&w->seed) & 3))
 			uid = io_rand(&w->seed) % 3 + 1;
 		ASSERT_TRUE(walk_send(w, self->a, uid));

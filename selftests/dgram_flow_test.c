@@ -390,7 +390,7 @@ TEST_F(flow, so_rcvbuf_counts_from_the_moment_it_is_set)
 
 /* --- The same as a walk, against a model of it --- */
 
-#define WALK_STEPS	8000
+#define WALK_STEPS	nym_scaled(8000)
 #define WALK_SENDERS	5
 #define WALK_SLOTS	64	/* of senders, dead ones included */
 #define WALK_QUEUE	1024
@@ -656,7 +656,7 @@ TEST_F(flow, a_flood_of_blocking_calls_locks_nobody_out)
 	flooded(_metadata, self->srv, self->limit, 0);
 }
 
-#define FLOOD_ROUNDS	200
+#define FLOOD_ROUNDS	nym_scaled(200)
 
 /* Every single one gets in at once, and through after one queue's length. */
 TEST_F(flow, a_flood_that_is_read_locks_nobody_out)

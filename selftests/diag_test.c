@@ -295,7 +295,7 @@ static int by_ino(const void *a, const void *b)
 }
 
 /* Every one once, in many pieces. */
-TEST_F_TIMEOUT(diag, dumps_thousands, 240)
+TEST_F(diag, dumps_thousands)
 {
 	struct rlimit files = { .rlim_cur = MANY + 64, .rlim_max = MANY + 64 };
 	int i;
@@ -312,7 +312,7 @@ TEST_F_TIMEOUT(diag, dumps_thousands, 240)
 }
 
 /* Who stops reading in the middle leaves nothing behind: see the leak check. */
-TEST_F_TIMEOUT(diag, dump_that_is_not_read, 240)
+TEST_F(diag, dump_that_is_not_read)
 {
 	int nl = diag_open(), i;
 
@@ -380,7 +380,7 @@ static long churn(void *stop)
 	return 0;
 }
 
-TEST_F_TIMEOUT(diag, dump_while_sockets_come_and_go, 240)
+TEST_F(diag, dump_while_sockets_come_and_go)
 {
 	struct nym_bg bg;
 	int stop = 0, i, j, n;

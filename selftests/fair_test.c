@@ -715,7 +715,7 @@ static long call_and_withdraw(struct io_thread *t)
  * Not even between an accept() and the step up of the first in turn: where there
  * is room for one and the other user is parked, nobody is served twice in a row.
  */
-TEST_F_TIMEOUT(fair, no_newcomer_slips_in_before_the_parked_call_of_another_user, 120)
+TEST_F(fair, no_newcomer_slips_in_before_the_parked_call_of_another_user)
 {
 	int i, round, uid, before, twice = 0;
 	bool stop = false;
@@ -1577,7 +1577,7 @@ TEST_F(fair, a_random_walk_agrees_with_the_model)
 		w.limit = limits[i];
 		w.rnd = walk_seed() + 2 * i;
 		LISTEN(limits[i]);
-		for (step = 0; step < 300 && !_metadata->exit_code; step++)
+		for (step = 0; step < (size_t)nym_scaled(300) && !_metadata->exit_code; step++)
 			walk_step(_metadata, &w, self->listener, limits[i]);
 		ASSERT_EQ(0, _metadata->exit_code) {
 			TH_LOG("limit %d, step %zu, NYM_SEED=%u", limits[i],
@@ -2041,7 +2041,7 @@ TEST_F(queue, a_random_walk_agrees_with_the_model)
 		p.cost[i] = queued_at(self->to);
 		ASSERT_EQ(lens[i], take(self->to));
 	}
-	for (step = 0; step < 2000; step++) {
+	for (step = 0; step < (size_t)nym_scaled(2000); step++) {
 		if (io_rand(&rnd) % 100 < 65)
 			post_send(_metadata, &p, self, &rnd);
 		else

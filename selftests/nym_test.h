@@ -42,10 +42,29 @@
 
 #include "kselftest_harness.h"
 
+/* A kernel that checks itself takes its time; the runner's limit is for all. */
+#undef TEST_TIMEOUT_DEFAULT
+#define TEST_TIMEOUT_DEFAULT	600
+
 /* How long to wait for something that must happen; only a bug gets there. */
 #define NYM_PATIENCE_MS	10000
 
 #define NYM_NOBODY	65534
+
+/* How much slower a kernel that checks itself is, as "make check-debug" says. */
+static inline int nym_slower(void)
+{
+	const char *slower = getenv("NYM_SLOWER");
+	int factor = slower ? atoi(slower) : 1;
+
+	return factor > 1 ? factor : 1;
+}
+
+/* How much of @n, of what a test does again and again, it shall do here. */
+static inline int nym_scaled(int n)
+{
+	return (n + nym_slower() - 1) / nym_slower();
+}
 
 /* Asserting errnos */
 

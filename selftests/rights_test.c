@@ -1513,7 +1513,7 @@ TEST_F(stream, a_random_walk)
 		w->file[i] = eventfd(0, EFD_CLOEXEC);
 		ASSERT_FD(w->file[i]);
 	}
-	while (w->last < WALK_MESSAGES) {
+	while (w->last < nym_scaled(WALK_MESSAGES)) {
 		ASSERT_TRUE(walk_send(w, self->a));
 		while (io_rand(&w->seed) & 1) {
 			ASSERT_TRUE(walk_read(w, self->b)) {

@@ -808,7 +808,7 @@ TEST_F(calls, the_mode_of_the_next_counts_when_the_first_has_gone)
 
 #define WORKERS	16
 #define CLIENTS	8
-#define EACH	1000	/* calls of a client */
+#define EACH	nym_scaled(1000)	/* calls of a client */
 
 /* Shared with the children. */
 struct board {
@@ -970,7 +970,7 @@ static void show(struct __test_metadata *_metadata, const struct board *board)
 		TH_LOG("worker %d: %ld calls", i, board->accepted[i]);
 }
 
-TEST_F_TIMEOUT(load, the_busiest_of_16_workers_has_less_than_a_fifth_more, 300)
+TEST_F(load, the_busiest_of_16_workers_has_less_than_a_fifth_more)
 {
 	struct board *board = self->board;
 	long most = 0, least = LONG_MAX, sum = 0, n;
