@@ -33,6 +33,7 @@ help:
 	@echo 'make check           build and run all tests in QEMU'
 	@echo 'make check-debug     the same on a kernel that checks itself, built first'
 	@echo 'make check-races     the same on a kernel that looks for data races'
+	@echo 'make coverage        measure how much of the module the tests run'
 	@echo 'make shell           boot a kernel in QEMU, load the module, open a shell'
 	@echo 'make selftests       build the test programs only'
 	@echo 'make scale           measure with a million names, in instructions (minutes)'
@@ -141,10 +142,14 @@ check-debug:
 check-races:
 	+@kernel=$$(qemu/debug-kernel kcsan) && KERNELS=$$kernel $(watched) qemu/check
 
+coverage:
+	+@$(watched) qemu/coverage
+
 lint:
 	+@KERNELS='$(KERNELS)' qemu/lint
 
 clean:
 	rm -rf build
 
-.PHONY: all help modules tools install uninstall selftests demo shell boot scale check check-debug check-races lint clean
+.PHONY: all help modules tools install uninstall selftests demo shell boot scale check check-debug check-races \
+	coverage lint clean
