@@ -648,7 +648,7 @@ bool nym_send_is_over(const struct sock *sk, const struct nym_ring *out);
 bool nym_send_is_shut(const struct sock *sk, const struct nym_ring *out);
 unsigned int nym_recv_over(const struct sock *sk, const struct nym_ring *in);
 bool nym_recv_queued(const struct nym_ring *in);
-void nym_published(struct sock *sk, struct nym_conn *conn, int side);
+int nym_published(struct sock *sk, struct nym_conn *conn, int side);
 void nym_consumed(struct nym_conn *conn, int side);
 int nym_await_room(struct sock *sk, struct nym_ring *out, u32 level, long *timeo);
 int nym_await_bytes(struct sock *sk, struct nym_ring *in, unsigned int over,

@@ -431,6 +431,53 @@ void nym_ring_drain(struct nym_ring *ring)
 }
 
 /**
+ * nym_ring_tell_end() - may the reader be told that there is no more?
+ * @ring: a ring that was found empty and takes no more
+ *
+ * A writer that did not see in time that the ring takes no more may be about to
+ * commit, or may just have done so. Its bytes are read if we see them here; if
+ * not, it hears of it in nym_ring_in_time().
+ *
+ * Context: @ring->rlock held
+ * Return: true if so, for good; false if bytes have come meanwhile
+ */
+bool nym_ring_tell_end(struct nym_ring *ring)
+{
+	lockdep_assert_held(&ring->rlock);
+	if (ring->end == NYM_END_TOLD)
+		return true;
+	WRITE_ONCE(ring->end, NYM_END_ASKED);
+	/* Pairs with the barrier before nym_ring_in_time() is called. */
+	smp_mb();
+	if (nym_ring_used(ring)) {
+		WRITE_ONCE(ring->end, NYM_END_OPEN);
+		return false;
+	}
+	return cmpxchg(&ring->end, NYM_END_ASKED, NYM_END_TOLD) == NYM_END_ASKED;
+}
+
+/**
+ * nym_ring_in_time() - will what was committed be read?
+ * @ring: the ring
+ *
+ * The caller has a full barrier between its commit and this call, which it need
+ * not make while @ring->end is NYM_END_OPEN.
+ *
+ * Context: @ring->wlock held
+ * Return: true if so; false if the reader had been told the end
+ */
+bool nym_ring_in_time(struct nym_ring *ring)
+{
+	lockdep_assert_held(&ring->wlock);
+	/* Who asks will look again. */
+	if (cmpxchg(&ring->end, NYM_END_ASKED, NYM_END_OPEN) != NYM_END_TOLD)
+		return true;
+	/* It may have looked again, read all, and been told since. */
+	smp_rmb();
+	return !nym_ring_is_lost(ring);
+}
+
+/**
  * nym_ring_room() - how much may be written
  * @ring: the ring
  * @limit: how many bytes the ring may hold

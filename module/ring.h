@@ -60,6 +60,18 @@ struct nym_chunk {
 };
 
 /**
+ * enum nym_ring_end - what the reader knows of the end
+ * @NYM_END_OPEN: nothing
+ * @NYM_END_ASKED: it is about to be told, unless bytes have come
+ * @NYM_END_TOLD: it has been told; nothing that comes now is read
+ */
+enum nym_ring_end {
+	NYM_END_OPEN,
+	NYM_END_ASKED,
+	NYM_END_TOLD,
+};
+
+/**
  * struct nym_ring - one direction's bytes
  * @wlock: serialises writers
  * @last: where the writer writes; NULL before the first write; @wlock
@@ -71,8 +83,8 @@ struct nym_chunk {
  * @dead: the reader has let go of the ring; set before it looks for unread
  *	bytes, so that a write it does not see sees this
  * @lost: when the reader let go, it threw bytes away; set before @head says so
- * @eof: the reader has been told that there is no more; nothing may follow;
- *	@rlock
+ * @end: has the reader been told that there is no more? set under @rlock, and
+ *	answered by a writer; see nym_ring_tell_end()
  * @sent: bytes of the user's that have ever been written; @wlock. Here and in
  *	@received a reader without the lock may see half of a carry on 32 bit.
  * @low: if not 0, the last record did not fit, and will when fewer bytes than
@@ -99,7 +111,7 @@ struct nym_ring {
 	u8 deaf;
 	u8 dead;
 	u8 lost;
-	u8 eof;
+	u32 end;		/* enum nym_ring_end */
 	struct nym_chunk *spare;
 	struct mutex rlock;	/* of readers */
 	struct nym_chunk *first;
@@ -196,6 +208,8 @@ void nym_ring_get(struct nym_ring_cursor *cur, void *to, size_t len);
 void nym_ring_skip(struct nym_ring_cursor *cur, size_t len);
 void nym_ring_consume(struct nym_ring *ring, struct nym_ring_cursor *cur);
 void nym_ring_drain(struct nym_ring *ring);
+bool nym_ring_tell_end(struct nym_ring *ring);
+bool nym_ring_in_time(struct nym_ring *ring);
 
 u32 nym_ring_room(const struct nym_ring *ring, u32 limit);
 bool nym_ring_has_room(const struct nym_ring *ring, u32 level);

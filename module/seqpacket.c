@@ -48,9 +48,10 @@ static int nym_record_write(struct sock *sk, struct nym_conn *conn, int side,
 	nym_ring_commit(out, &cur);
 	if (err)
 		return err;
-	nym_ring_count(&out->sent, len);
-	nym_published(sk, conn, side);
-	return 0;
+	err = nym_published(sk, conn, side);
+	if (!err)
+		nym_ring_count(&out->sent, len);
+	return err;
 }
 
 /*

@@ -35,8 +35,10 @@ static ssize_t nym_stream_write(struct sock *sk, struct nym_conn *conn, int side
 	nym_ring_commit(out, &cur);
 	if (err)
 		return err;
+	err = nym_published(sk, conn, side);
+	if (err)
+		return err;
 	nym_ring_count(&out->sent, done);
-	nym_published(sk, conn, side);
 	return done;
 }
 

@@ -91,7 +91,7 @@ static bool nym_recv_is_shut(const struct sock *sk, const struct nym_ring *in)
  *
  * To be asked before looking for bytes: those sent before the end or before an
  * error are seen after it. A sender that did not see the end in time may still
- * publish some; they are too late once the reader has been told.
+ * publish some: nym_ring_tell_end() settles whether they are read.
  *
  * Context: any
  * Return: NYM_OVER_SHUT at the end of the stream, NYM_OVER_ERROR if the socket
@@ -116,7 +116,7 @@ unsigned int nym_recv_over(const struct sock *sk, const struct nym_ring *in)
  */
 bool nym_recv_queued(const struct nym_ring *in)
 {
-	return nym_ring_used(in) && !in->eof;
+	return nym_ring_used(in) && in->end != NYM_END_TOLD;
 }
 
 /**
@@ -125,20 +125,25 @@ bool nym_recv_queued(const struct nym_ring *in)
  * @conn: its connection
  * @side: its side
  *
- * Context: any
+ * Context: the ring's wlock held
+ * Return: 0; -EPIPE if the reader had been told the end before
  */
-void nym_published(struct sock *sk, struct nym_conn *conn, int side)
+int nym_published(struct sock *sk, struct nym_conn *conn, int side)
 {
 	/*
-	 * Pairs with the barriers of a sleeping reader (see nym_conn_wake())
-	 * and with the one in nym_conn_close().
+	 * Pairs with the barriers of a sleeping reader (see nym_conn_wake()),
+	 * and with those in nym_conn_close() and nym_ring_tell_end().
 	 */
 	smp_mb();
+	if (unlikely(READ_ONCE(conn->ring[side].end)) &&
+	    !nym_ring_in_time(&conn->ring[side]))
+		return -EPIPE;
 	if (unlikely(READ_ONCE(conn->ring[side].dead)) &&
 	    nym_ring_is_lost(&conn->ring[side]))
 		WRITE_ONCE(sk->sk_err, ECONNRESET);
 	nym_conn_wake(conn, !side, EPOLLIN | EPOLLRDNORM | EPOLLRDBAND,
 		      SOCK_WAKE_WAITD, POLL_IN);
+	return 0;
 }
 
 /**
@@ -244,8 +249,8 @@ int nym_await_bytes(struct sock *sk, struct nym_ring *in, unsigned int over,
 {
 	int err = over & NYM_OVER_ERROR ? sock_error(sk) : 0;
 
-	if (!err && over & NYM_OVER_SHUT)
-		in->eof = 1;
+	if (!err && over & NYM_OVER_SHUT && !nym_ring_tell_end(in))
+		return 0;
 	mutex_unlock(&in->rlock);
 	if (err)
 		return err;

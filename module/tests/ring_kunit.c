@@ -369,6 +369,49 @@ static void nym_ring_draining_tells_what_was_lost(struct kunit *test)
 	t->read = t->written;
 }
 
+static bool nym_test_tell_end(struct nym_ring *ring)
+{
+	bool told;
+
+	mutex_lock(&ring->rlock);
+	told = nym_ring_tell_end(ring);
+	mutex_unlock(&ring->rlock);
+	return told;
+}
+
+static bool nym_test_in_time(struct nym_ring *ring)
+{
+	bool in_time;
+
+	mutex_lock(&ring->wlock);
+	in_time = nym_ring_in_time(ring);
+	mutex_unlock(&ring->wlock);
+	return in_time;
+}
+
+/* What was committed is read before the end, or its writer is told. */
+static void nym_ring_the_end_comes_last(struct kunit *test)
+{
+	struct nym_ring_test *t = test->priv;
+
+	nym_test_write(test, 10, 10, true);
+	KUNIT_EXPECT_FALSE(test, nym_test_tell_end(&t->ring));
+	KUNIT_EXPECT_TRUE(test, nym_test_in_time(&t->ring));
+	nym_test_get(test, 10);
+	KUNIT_EXPECT_TRUE(test, nym_test_tell_end(&t->ring));
+	/* Told since, but these have been read. */
+	KUNIT_EXPECT_TRUE(test, nym_test_in_time(&t->ring));
+	nym_test_write(test, 5, 5, true);
+	KUNIT_EXPECT_FALSE(test, nym_test_in_time(&t->ring));
+	KUNIT_EXPECT_TRUE(test, nym_test_tell_end(&t->ring));
+	/* A reader that asks while the writer looks has to look again. */
+	WRITE_ONCE(t->ring.end, NYM_END_ASKED);
+	KUNIT_EXPECT_TRUE(test, nym_test_in_time(&t->ring));
+	KUNIT_EXPECT_EQ(test, t->ring.end, NYM_END_OPEN);
+	nym_ring_drain(&t->ring);
+	t->read = t->written;
+}
+
 static int nym_ring_test_init(struct kunit *test)
 {
 	struct nym_ring_test *t = kunit_kzalloc(test, sizeof(*t), GFP_KERNEL);
@@ -399,6 +442,7 @@ static struct kunit_case nym_ring_cases[] = {
 	KUNIT_CASE(nym_ring_a_limit_leaves_room),
 	KUNIT_CASE(nym_ring_who_stalls_is_woken),
 	KUNIT_CASE(nym_ring_draining_tells_what_was_lost),
+	KUNIT_CASE(nym_ring_the_end_comes_last),
 	{}
 };
 
