@@ -113,16 +113,28 @@ static struct sock *nym_dgram_target(struct sock *sk, struct nym_endpoint *ep,
 	return ERR_PTR(err);
 }
 
-/* Would a sender rather wait than hear that nobody has the name? */
-static bool nym_dgram_waits(const struct sock *sk, const struct nym_endpoint *ep)
+/*
+ * Has somebody the name? 0 if so; -EAGAIN if the sender would rather wait than
+ * hear that nobody has; else -ECONNREFUSED. Under the lock, because whoever
+ * takes over a name that lingers first ends that, and then is a member, and
+ * when the last one leaves it lingers only after that: in between, one would
+ * see neither.
+ */
+static int nym_dgram_look(const struct sock *sk, struct nym_endpoint *ep)
 {
-	return READ_ONCE(nym_sk(sk)->waits) || READ_ONCE(ep->lingers);
+	bool waits = READ_ONCE(nym_sk(sk)->waits);
+	int err = 0;
+
+	spin_lock(&ep->lock);
+	if (!ep->nmembers)
+		err = waits || ep->lingers ? -EAGAIN : -ECONNREFUSED;
+	spin_unlock(&ep->lock);
+	return err;
 }
 
-static bool nym_dgram_is_awaited(const struct sock *sk,
-				 const struct nym_endpoint *ep)
+static bool nym_dgram_is_awaited(const struct sock *sk, struct nym_endpoint *ep)
 {
-	return nym_dgram_waits(sk, ep) && !READ_ONCE(ep->nmembers);
+	return nym_dgram_look(sk, ep) == -EAGAIN;
 }
 
 /* In @room of another socket, where there may be room now. Works once. */
@@ -508,12 +520,10 @@ static int nym_dgram_await(struct sock *sk, struct nym_endpoint *ep, bool on,
 			   long *timeo)
 {
 	for (;;) {
-		int err;
+		int err = nym_dgram_look(sk, ep);
 
-		if (READ_ONCE(ep->nmembers))
-			return 0;
-		if (!nym_dgram_waits(sk, ep))
-			return -ECONNREFUSED;
+		if (err != -EAGAIN)
+			return err;
 		if (!*timeo) {
 			if (nym_dgram_is_dest(sk, ep, 0) &&
 			    !nym_dgram_stall_name(sk, ep))
@@ -938,12 +948,10 @@ static int nym_dgram_connect_wait(struct sock *sk, struct nym_endpoint *ep,
 		err = nym_dgram_may_connect(sk, ep, reign);
 		if (err != -ENOENT)
 			return err;
-		if (now)
-			return nym_dgram_waits(sk, ep) ? -EINPROGRESS :
-							 -ECONNREFUSED;
-		err = nym_dgram_await(sk, ep, false, &timeo);
+		err = now ? nym_dgram_look(sk, ep) :
+			    nym_dgram_await(sk, ep, false, &timeo);
 	} while (!err);
-	return err;
+	return now && err == -EAGAIN ? -EINPROGRESS : err;
 }
 
 static int nym_dgram_connect_name(struct sock *sk, const struct nym_name *name,
