@@ -306,7 +306,6 @@ static void nym_pair_end(struct nym_conn *conn, int side, struct socket *sock)
 {
 	struct sock *sk = sock->sk;
 
-	conn->end[side].id = nym_registry_id(sock_net(sk));
 	rcu_assign_pointer(conn->end[side].sk, sk);
 	nym_marks_carry(&conn->marks[!side], sk);
 	nym_set_peer_current(sk);
@@ -329,6 +328,9 @@ int nym_socketpair(struct socket *a, struct socket *b)
 	if (!conn)
 		return -ENOMEM;
 	conn->state = NYM_CALL_ACCEPTED;
+	/* Before one of them can be asked who is at its other end. */
+	conn->end[NYM_CALLER].id = nym_registry_id(sock_net(a->sk));
+	conn->end[NYM_CALLED].id = nym_registry_id(sock_net(b->sk));
 	nym_pair_end(conn, NYM_CALLER, a);
 	nym_pair_end(conn, NYM_CALLED, b);
 	return 0;
