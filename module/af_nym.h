@@ -300,7 +300,8 @@ struct nym_conn {
  *	lock_sock, read under RCU by poll()
  * @conn: its connection; set once (release), under lock_sock if the socket
  *	has been published. The reference is @call's.
- * @side: which end of @conn it is; set before @conn
+ * @side: which end of @conn it is, NYM_CALLER until it becomes the other; set
+ *	before @call
  * @passrights: it takes descriptors
  * @inflight: how often it is in flight itself; see files.c
  * @carries: how many nym sockets are in its queues; likewise

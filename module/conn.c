@@ -72,13 +72,16 @@ void nym_conn_put(struct nym_conn *conn)
  */
 struct nym_conn *nym_sock_settled_conn(struct sock *sk)
 {
+	struct nym_conn *conn;
+
 	/* An unconnected socket, the common case here, is not worth a lock. */
 	if (!rcu_access_pointer(nym_sk(sk)->call))
 		return NULL;
 	lock_sock(sk);
 	nym_call_settle(sk);
+	conn = nym_sk(sk)->conn;
 	release_sock(sk);
-	return nym_sk(sk)->conn;
+	return conn;
 }
 
 static void nym_ring_shut(struct nym_ring *ring)
@@ -105,7 +108,9 @@ void nym_conn_attach(struct nym_conn *conn, int side, struct sock *sk)
 
 	if (sk->sk_shutdown & RCV_SHUTDOWN)
 		WRITE_ONCE(conn->ring[!side].deaf, 1);
-	nsk->side = side;
+	/* A caller is one from the start: who has found ->call may be looking. */
+	if (side != NYM_CALLER)
+		nsk->side = side;
 	rcu_assign_pointer(nsk->call, conn);
 	/* Pairs with the acquire in nym_sock_conn(). */
 	smp_store_release(&nsk->conn, conn);
