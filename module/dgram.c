@@ -59,15 +59,17 @@ static struct nym_endpoint *nym_dgram_set_dest(struct sock *sk,
 					       struct list_head *dropped)
 {
 	struct nym_dgram_sock *dsk = nym_dgram_sk(sk);
+	struct nym_endpoint *old;
 
 	spin_lock(&dsk->lock);
-	swap(dsk->dest, ep);
+	old = dsk->dest;
+	WRITE_ONCE(dsk->dest, ep);
 	dsk->reign = reign;
 	WRITE_ONCE(dsk->want, 0);
-	if (ep && ep != dsk->dest)
+	if (old && old != ep)
 		nym_dgram_flush(dsk, dropped);
 	spin_unlock(&dsk->lock);
-	return ep;
+	return old;
 }
 
 /* A name to send to, with a reference. */
@@ -1025,7 +1027,7 @@ static void nym_dgram_pair_end(struct socket *sock, struct socket *other)
 	LIST_HEAD(dropped);
 
 	spin_lock(&dsk->lock);
-	dsk->dest = nym_endpoint_get(ep);
+	WRITE_ONCE(dsk->dest, nym_endpoint_get(ep));
 	/* It has had a name for a moment, to which anybody may have sent. */
 	nym_dgram_flush(dsk, &dropped);
 	spin_unlock(&dsk->lock);
@@ -1298,7 +1300,7 @@ void nym_dgram_close(struct sock *sk)
 	spin_lock(&dsk->lock);
 	dsk->closed = true;
 	dest = dsk->dest;
-	dsk->dest = NULL;
+	WRITE_ONCE(dsk->dest, NULL);
 	nym_dgram_flush(dsk, &dropped);
 	spin_unlock(&dsk->lock);
 	nym_dgram_relay_off(sk, NULL);

@@ -87,7 +87,8 @@ struct nym_relay_at {
  * @bytes_received: how many bytes were ever received; likewise
  * @want: the cost of a datagram that did not fit at @dest, or 0; also written
  *	and read without the lock, as a hint
- * @dest: where it is connected to, or NULL; a reference; also under lock_sock
+ * @dest: where it is connected to, or NULL; a reference; also under lock_sock.
+ *	Whether there is one is also looked at without the lock, as a hint.
  * @reign: under which reign of @dest it had permission; 0 for none
  * @sticks_to: the member of a sticky name that has got its datagrams; written
  *	and read without the lock, as a hint

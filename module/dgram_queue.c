@@ -397,7 +397,7 @@ bool nym_dgram_remove(struct nym_dgram_sock *dsk, struct nym_dgram *d)
 	if (first) {
 		list_del(&d->list);
 		nym_dgram_uncharge(dsk, d);
-		dsk->round++;
+		WRITE_ONCE(dsk->round, dsk->round + 1);
 		WRITE_ONCE(dsk->bytes_received, dsk->bytes_received + d->len);
 	}
 	spin_unlock(&dsk->lock);
@@ -424,7 +424,7 @@ void nym_dgram_flush(struct nym_dgram_sock *dsk, struct list_head *list)
 	list_splice_init(&dsk->queue, list);
 	dsk->senders = RB_ROOT;
 	dsk->users = RB_ROOT;
-	dsk->round++;
+	WRITE_ONCE(dsk->round, dsk->round + 1);
 	WRITE_ONCE(dsk->used, 0);
 	WRITE_ONCE(dsk->dropped, dsk->dropped + dsk->queued);
 	WRITE_ONCE(dsk->queued, 0);
