@@ -74,7 +74,8 @@ static inline void nym_set_passcred(struct sock *sk, bool on)
 #else
 static inline bool nym_passcred(const struct sock *sk)
 {
-	return sk->sk_scm_credentials;
+	/* A bit among others that are set under lock_sock; others look any time. */
+	return data_race((bool)sk->sk_scm_credentials);
 }
 
 static inline void nym_set_passcred(struct sock *sk, bool on)

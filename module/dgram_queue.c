@@ -77,9 +77,15 @@ static void nym_dgram_memory_free(struct nym_dgram *d)
 		nym_dgram_pages_free(d);
 }
 
+static kuid_t nym_dgram_uid(const struct sock *sk)
+{
+	/* fchown() stores it plainly: one user or the other will do. */
+	return data_race(READ_ONCE(sk->sk_uid));
+}
+
 static unsigned long nym_dgram_user(const struct sock *from)
 {
-	return __kuid_val(from->sk_uid);
+	return __kuid_val(nym_dgram_uid(from));
 }
 
 /**
@@ -238,7 +244,7 @@ bool nym_fair_room(u32 limit, u32 used, u32 held, u32 cost)
 static bool nym_dgram_is_privileged(const struct nym_dgram_sock *dsk,
 				    const struct sock *from)
 {
-	return uid_eq(from->sk_uid, dsk->nsk.sk.sk_uid) ||
+	return uid_eq(nym_dgram_uid(from), nym_dgram_uid(&dsk->nsk.sk)) ||
 	       ns_capable_noaudit(sock_net(from)->user_ns, CAP_NET_ADMIN);
 }
 

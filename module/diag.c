@@ -90,10 +90,14 @@ static int nym_diag_put_owner(struct sk_buff *skb, const struct nym_diag_ask *as
 			      const struct inode *inode)
 {
 	struct user_namespace *ns = ask->file->f_cred->user_ns;
+	/* As in nym_proc_inode(). */
+	kuid_t uid = data_race(inode->i_uid);		/* fchown() */
+	kgid_t gid = data_race(inode->i_gid);		/* likewise */
+	umode_t mode = data_race(inode->i_mode);	/* fchmod(), bind() */
 	struct nym_diag_owner owner = {
-		.uid = from_kuid_munged(ns, inode->i_uid),
-		.gid = from_kgid_munged(ns, inode->i_gid),
-		.mode = inode->i_mode & S_IALLUGO,
+		.uid = from_kuid_munged(ns, uid),
+		.gid = from_kgid_munged(ns, gid),
+		.mode = mode & S_IALLUGO,
 	};
 
 	return nla_put(skb, NYM_DIAG_OWNER, sizeof(owner), &owner);

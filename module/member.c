@@ -98,7 +98,8 @@ struct nym_member *nym_member_alloc(struct sock *sk)
 		return NULL;
 	INIT_LIST_HEAD(&member->pending);
 	member->sk = sk;
-	member->owner = SOCK_INODE(sk->sk_socket)->i_uid;
+	/* A socket that gets a name by sending: fchown() may be storing it. */
+	member->owner = data_race(SOCK_INODE(sk->sk_socket)->i_uid);
 	member->id = nym_registry_id(sock_net(sk));
 	member->share = nym_sock_share(sk);
 	return member;

@@ -110,9 +110,13 @@ static void nym_proc_name(struct seq_file *seq, struct nym_endpoint *ep,
 static void nym_proc_inode(struct seq_file *seq, const struct inode *inode)
 {
 	struct user_namespace *ns = seq_user_ns(seq);
+	/* These store them plainly; the old one will do as well as the new. */
+	kuid_t uid = data_race(inode->i_uid);		/* fchown() */
+	kgid_t gid = data_race(inode->i_gid);		/* likewise */
+	umode_t mode = data_race(inode->i_mode);	/* fchmod(), bind() */
 
-	seq_printf(seq, " %u %u %04o", from_kuid_munged(ns, inode->i_uid),
-		   from_kgid_munged(ns, inode->i_gid), inode->i_mode & S_IALLUGO);
+	seq_printf(seq, " %u %u %04o", from_kuid_munged(ns, uid),
+		   from_kgid_munged(ns, gid), mode & S_IALLUGO);
 }
 
 static void nym_proc_sock(struct seq_file *seq, struct sock *sk,
