@@ -43,6 +43,23 @@
  *   user      counted: one reference for each of its descriptors' messages in
  *             flight, its names and its parked calls. It is in a table as long
  *             as that.
+ *
+ * Without a lock
+ *   Where two sides meet without a lock that both hold, litmus tests say what
+ *   must not be seen: in ring.c, wait.c and conn.c for bytes, in call.c and
+ *   backlog.c for calls, in member.c for names, in dgram.c for datagrams.
+ *   A field that is read without its lock is written by WRITE_ONCE() under it,
+ *   and read by READ_ONCE(), unless it is published by a release: its
+ *   description says so. Nothing but the field's own value follows from it.
+ *   Those of struct sock:
+ *   sk_state     written under lock_sock; read at any time
+ *   sk_shutdown  likewise; nym_shutdown() wakes who sleeps
+ *   sk_err       set by the peer or whoever refuses a call, without the lock;
+ *                taken by sock_error(), with xchg; see wait.c
+ *   sk_sndbuf, sk_rcvbuf  the kernel's setsockopt() writes them; hints
+ *   sk_socket    sock_graft() and sock_orphan() write it; under RCU what it
+ *                points to stays. So does sk_wq, but sock_orphan() clears that
+ *                plainly: a race with who wakes the socket, as in any family.
  */
 #ifndef _AF_NYM_H
 #define _AF_NYM_H
@@ -95,7 +112,8 @@ struct nym_name {
  * @idle: it has looked for calls and found none, so it is probably waiting; a
  *	hint, written without a lock
  *
- * All under the endpoint's lock; what is read without it is a hint.
+ * All under the endpoint's lock; @npending, @limit, @peak and @accepted are also
+ * read without it, as hints: accept() looks again.
  */
 struct nym_member {
 	struct list_head list;
@@ -148,6 +166,8 @@ struct nym_caller {
  * @nopen: how many members are open
  * @refused: how many callers have been turned away
  * @dropped: how many pending calls have been reset
+ *
+ * @nparked, @refused and @dropped are also read without the endpoint's lock.
  */
 struct nym_backlog {
 	struct rb_root callers;
@@ -189,6 +209,8 @@ struct nym_backlog {
  * @linger: in the namespace's queue of names that linger; linger.c
  * @rcu: frees it
  * @name: its name; never changes
+ *
+ * @type and @nmembers are also read without @lock; so is @reign, see member.c.
  *
  * Without members it is a name that lingers, that somebody waits for, or that
  * connections still have. Whoever binds the name then takes it over.
@@ -232,7 +254,7 @@ enum nym_call {
 
 /**
  * struct nym_end - one side of a connection
- * @sk: its socket; NULL before accept() and after release
+ * @sk: its socket; NULL before accept() and after release; RCU
  * @ep: where its name comes from, or NULL
  * @id: if @ep is NULL, the number the kernel chose for its name
  *
@@ -293,16 +315,17 @@ struct nym_conn {
  * @sk: the generic part, must be first
  * @ep: the name it is bound to; set once (release)
  * @member: its place there; set before @ep
- * @waits: NYM_WAIT
- * @share: NYM_SHARE
- * @linger: NYM_LINGER, in milliseconds
+ * @waits: NYM_WAIT; it and the other options are written under lock_sock, and
+ *	read at any time
+ * @share: NYM_SHARE; likewise
+ * @linger: NYM_LINGER, in milliseconds; likewise
  * @call: the connection it asked for, connected or not; written under
  *	lock_sock, read under RCU by poll()
  * @conn: its connection; set once (release), under lock_sock if the socket
  *	has been published. The reference is @call's.
  * @side: which end of @conn it is, NYM_CALLER until it becomes the other; set
  *	before @call
- * @passrights: it takes descriptors
+ * @passrights: it takes descriptors; as @waits
  * @inflight: how often it is in flight itself; see files.c
  * @carries: how many nym sockets are in its queues; likewise
  */
@@ -422,7 +445,8 @@ enum nym_stat {
 
 /**
  * struct nym_stats - one processor's share of the counts
- * @count: by enum nym_stat; only the sum over all processors means anything
+ * @count: by enum nym_stat; only the sum over all processors means anything.
+ *	Each processor adds to its own, by this_cpu_add(); any may read them.
  */
 struct nym_stats {
 	unsigned long count[NYM_STATS];
@@ -434,12 +458,15 @@ struct nym_stats {
  * @last_id: the last number the kernel chose for a name
  * @sockets: all sockets, for /proc/net/nym
  * @nnames: how many names have an owner
- * @nusers: how many users something is counted of; see user.c
- * @max_names: how many names a user may bind
+ * @nusers: how many users something is counted of; see user.c; also read
+ *	without its lock
+ * @max_names: how many names a user may bind; it and the next two are written by
+ *	proc_dointvec_minmax(), and read at any time
  * @max_parked: how many parked calls, and how many orphans, a user may have
  * @max_files: how many descriptors of a user may be in flight
  * @sysctls: /proc/sys/net/nym
- * @reserved: names kept for somebody, or NULL
+ * @reserved: names kept for somebody, or NULL; replaced by xchg(), read under
+ *	RCU
  * @linger_lock: protects @lingering; taken inside an endpoint's lock
  * @lingering: names that linger, by when that ends; holds references
  * @linger_work: ends it
@@ -553,7 +580,16 @@ static inline void nym_member_looks(const struct sock *sk, bool found)
 		WRITE_ONCE(member->idle, !found);
 }
 
-/* Context: any. If so, the socket has an endpoint, too. */
+/*
+ * Context: any. If so, the socket has an endpoint and a member, too:
+ *
+ *	bind(), then listen()		here
+ *	member = m			r0 = load_acquire(sk_state)
+ *	store_release(ep, e)		r1 = ep, r2 = member
+ *	store_release(sk_state, LISTEN)
+ *
+ *	never (r0 == LISTEN && (r1 == NULL || r2 == NULL))
+ */
 static inline bool nym_sock_listens(const struct sock *sk)
 {
 	/* Pairs with the release in nym_listen(). */

@@ -132,7 +132,7 @@ static void nym_call_count_pending(struct nym_backlog *backlog,
 				   struct nym_caller *caller, int n)
 {
 	caller->npending += n;
-	WRITE_ONCE(backlog->npending, backlog->npending + n);
+	backlog->npending += n;
 }
 
 /**
@@ -317,7 +317,32 @@ static int nym_call_verdict(const struct nym_endpoint *ep, struct nym_conn *call
 	return err;
 }
 
-/* Waking. All without the endpoint's lock. */
+/*
+ * Waking. All without the endpoint's lock.
+ *
+ * A member, in nym_accept_wait() or poll(); the barriers are sk_data_ready()'s,
+ * in skwq_has_sleeper(), and the sleeper's, in prepare_to_wait_exclusive() or
+ * sock_poll_wait(). For a caller that sleeps in nym_call_sleep() or poll(), read
+ * @state for @npending, and PENDING or REFUSED for 1; its wakers have a barrier
+ * of their own, nym_conn_wake_all() too.
+ *
+ *	nym_call_give()			acceptor
+ *	npending = 1			queued = 1
+ *	smp_mb()			smp_mb()
+ *	r0 = queued			r1 = npending
+ *
+ *	never (r0 == 0 && r1 == 0)
+ *
+ * Whoever makes room, or leaves nobody to wait for, then looks at @nparked
+ * without the lock. It misses no call: either had the lock first.
+ *
+ *	nym_backlog_put()		nym_backlog_take() and others
+ *	lock; r0 = room			lock; room = 1; unlock
+ *	if (!r0) nparked = 1		r1 = nparked
+ *	unlock
+ *
+ *	never (r0 == 0 && r1 == 0)
+ */
 
 static void nym_member_wake(struct sock *sk)
 {
@@ -326,7 +351,7 @@ static void nym_member_wake(struct sock *sk)
 
 static void nym_caller_wake(struct nym_conn *conn)
 {
-	/* Pairs with the barrier of a poll() or connect() that saw PARKED. */
+	/* Pairs with nym_call_sleep(), or a poll(), that saw PARKED. */
 	smp_mb();
 	nym_conn_wake(conn, NYM_CALLER, EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND,
 		      SOCK_WAKE_IO, POLL_OUT);

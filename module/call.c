@@ -9,6 +9,16 @@
  *
  * A caller that calls a name nobody listens at is refused, unless the name
  * lingers or the caller has asked to wait (NYM_WAIT).
+ *
+ * The state comes after all that goes with it: nym_call_set(), under the
+ * endpoint's lock, against nym_call_get() by the caller, without. How either
+ * wakes the other is in backlog.c.
+ *
+ *	who moves the call		caller
+ *	error = 1, sk_err = 1		r0 = load_acquire(state)
+ *	store_release(state, REFUSED)	r1 = error, r2 = sk_err
+ *
+ *	never (r0 == REFUSED && (r1 == 0 || r2 == 0)), if nobody took sk_err
  */
 #include <linux/capability.h>
 #include <linux/cred.h>
@@ -190,7 +200,7 @@ static struct nym_conn *nym_call_alloc(struct sock *sk, struct nym_endpoint *ep)
  */
 static int nym_connect_check(struct sock *sk, struct nym_endpoint *ep, unsigned long *reign)
 {
-	/* Pairs with the release in list_add_tail_rcu(): not a newer one. */
+	/* Pairs with ep->lock in nym_member_join(): not a newer one; member.c. */
 	unsigned long now = smp_load_acquire(&ep->reign);
 	int err = nym_endpoint_permission(ep, MAY_WRITE);
 
@@ -420,9 +430,14 @@ static void nym_accept_attach(struct nym_conn *conn, struct sock *listener,
 
 	/*
 	 * The caller wakes nobody until it sees this. What it sent before is
-	 * seen by whoever sleeps on the new socket, because entering a wait
-	 * queue is a full barrier, as there is one between its sending and
-	 * waking.
+	 * seen by whoever sleeps on the new socket:
+	 *
+	 *	nym_published()			here, and nym_wait_bytes() later
+	 *	store_release(tail, 1)		end[NYM_CALLED].sk = sk
+	 *	smp_mb()			smp_mb(), entering its wait queue
+	 *	r0 = end[NYM_CALLED].sk		r1 = load_acquire(tail)
+	 *
+	 *	never (r0 == NULL && r1 == 0)
 	 */
 	rcu_assign_pointer(conn->end[NYM_CALLED].sk, sk);
 

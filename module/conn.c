@@ -87,8 +87,8 @@ struct nym_conn *nym_sock_settled_conn(struct sock *sk)
 static void nym_ring_shut(struct nym_ring *ring)
 {
 	/*
-	 * Pairs with the acquires in nym_ring_has_room(), nym_poll_conn() and
-	 * the read and write loops: who sees it sees all bytes sent before it,
+	 * Pairs with the acquires in nym_ring_has_room(), nym_send_is_over()
+	 * and nym_recv_is_shut(): who sees it sees all bytes sent before it,
 	 * and the error.
 	 */
 	smp_store_release(&ring->shut, 1);
@@ -101,6 +101,17 @@ static void nym_ring_shut(struct nym_ring *ring)
  * @sk: the socket, locked or not yet known to anybody
  *
  * end[side].sk is set by the caller, which may want it earlier.
+ *
+ * Calls on the socket find the conn by nym_sock_conn(), poll() and those who
+ * look from outside by nym_call_peek(), where the acquire is that of its state:
+ *
+ *	here				there
+ *	side = 1, *c = 1		r0 = load_acquire(conn), or
+ *	rcu_assign_pointer(call, c)	r0 = rcu_dereference(call) and
+ *	store_release(conn, c)		     load_acquire(r0->state)
+ *					r1 = side, r2 = *r0
+ *
+ *	never (r0 == c && (r1 == 0 || r2 == 0))
  */
 void nym_conn_attach(struct nym_conn *conn, int side, struct sock *sk)
 {
@@ -112,7 +123,7 @@ void nym_conn_attach(struct nym_conn *conn, int side, struct sock *sk)
 	if (side != NYM_CALLER)
 		nsk->side = side;
 	rcu_assign_pointer(nsk->call, conn);
-	/* Pairs with the acquire in nym_sock_conn(). */
+	/* Pairs with nym_sock_conn() and nym_trace_name(). */
 	smp_store_release(&nsk->conn, conn);
 	WRITE_ONCE(sk->sk_state, TCP_ESTABLISHED);
 }
@@ -212,6 +223,18 @@ static void nym_conn_reset(struct nym_conn *conn, int side)
  * @reset: its socket never came to be, so the other gets ECONNRESET
  *
  * Drops the side's reference.
+ *
+ * A sender that still sends, against this: one of them sees that the bytes are
+ * not read. If they are drained in between, nym_ring_is_lost() tells.
+ *
+ *	here				nym_published()
+ *	dead = 1			store_release(tail, 1)
+ *	smp_mb()			smp_mb()
+ *	r0 = load_acquire(tail)		r1 = dead
+ *	lost = 1			r2 = load_acquire(head)
+ *	store_release(head, 1)		r3 = lost
+ *
+ *	never (r0 == 0 && r1 == 0), never (r2 == 1 && r3 == 0)
  *
  * Context: sleeps
  */

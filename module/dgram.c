@@ -21,6 +21,30 @@
  *
  * Locks: see dgram.h. lock_sock(sk) is held by connect and never for sending or
  * receiving.
+ *
+ * Memory order, written as in ring.c. What is in a queue is looked at under its
+ * lock, but who is woken is not. A receiver's barrier is wq_has_sleeper(), a
+ * sender's is in prepare_to_wait() or, for a poller's relay, smp_mb().
+ *
+ *	nym_dgram_made_room()		nym_dgram_wait_room(), nym_dgram_stall()
+ *	lock; used = 0; unlock		queued = 1
+ *	smp_mb()			smp_mb()
+ *	r0 = queued			lock; r1 = is there room?; unlock
+ *
+ *	never (r0 == 0 && r1 == 0)
+ *
+ * The same holds for nmembers, with nym_dgram_joined() and nym_unbind() on the
+ * left, and on the right also nym_dgram_wait_name(); and for a receiver that
+ * sleeps, which looks at @used without the lock, sk_data_ready() waking it.
+ *
+ * A name that gets a second member, where senders then wait at the name: whom
+ * the sender has seen, the receiver whose queue it then found full sees, too.
+ *
+ *	nym_member_join()	sender			nym_dgram_made_room()
+ *	nmembers = 2		r0 = nmembers		lock; used = 0; unlock
+ *				lock; r1 = used; unlock	r2 = nmembers
+ *
+ *	never (r0 == 2 && r1 != 0 && r2 == 1)
  */
 #include <linux/sched/signal.h>
 
@@ -307,7 +331,7 @@ static bool nym_dgram_stall_name(struct sock *sk, struct nym_endpoint *ep)
 	nym_endpoint_get(ep);
 	if (!nym_dgram_set_relay(sk, ep, at))
 		return true;
-	/* Pairs with wq_has_sleeper() in nym_bind_name(). */
+	/* Pairs with wq_has_sleeper() in nym_dgram_joined(). */
 	smp_mb();
 	return nym_dgram_is_awaited(sk, ep);
 }

@@ -80,7 +80,7 @@ struct nym_relay_at {
  * @queue: datagrams to be received
  * @senders: the oldest datagram of each sender
  * @users: the oldest datagram of each user
- * @used: the cost of all; also read without the lock
+ * @used: the cost of all; also read without the lock, by who would sleep
  * @round: how often room has been made; also read without the lock, as a hint
  * @queued: how many there are; likewise
  * @dropped: how many were ever thrown away; likewise

@@ -47,6 +47,7 @@ static bool nym_file_may_go(struct file *file)
 {
 	struct socket *sock = sock_from_file(file);
 
+	/* Pairs with who turns one socket into another, as IPV6_ADDRFORM does. */
 	if (sock)
 		return READ_ONCE(sock->ops)->family != PF_UNIX;
 	return file_inode(file)->i_sb->s_magic != ANON_INODE_FS_MAGIC ||

@@ -10,6 +10,10 @@
  * what came with another.
  *
  * A mark counts against the limit of its ring, as its bytes do.
+ *
+ * Only whether there are any is looked at without the lock, by the reader: the
+ * writer's list_add_tail() comes before its release of the tail, which the
+ * reader has acquired ("Publish" in ring.c), and none but the reader removes.
  */
 #include <linux/pid.h>
 #include <linux/slab.h>

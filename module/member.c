@@ -7,6 +7,22 @@
  * endpoint's lock; under RCU the list can be looked at. A new reign begins when
  * somebody takes over a name that had no members: whoever had permission before
  * must ask again.
+ *
+ * The reign is looked at without the lock, by senders after the first member and
+ * by callers before it. At first, reign is 1 and the first member old:
+ *
+ *	leave, then join		hold			connect
+ *	lock; first = NULL; unlock	r0 = first		r2 = load_acquire(reign)
+ *	lock; reign = 2			smp_rmb()		r3 = first
+ *	store_release(first, new)	r1 = reign
+ *	unlock
+ *
+ *	never (r0 == new && r1 == 1), never (r2 == 2 && r3 == old)
+ *
+ * with nym_member_leave() and nym_member_join() on any processors, of which the
+ * lock is the order, nym_member_hold() and nym_connect_check(). Else permission
+ * that the old owner gave would be taken for the new one's. Other mixtures only
+ * make them ask once more.
  */
 #include <linux/fs.h>
 #include <linux/hash.h>
@@ -66,7 +82,7 @@ int nym_member_join(struct nym_endpoint *ep, struct nym_member *member,
 		if (!uid_eq(ep->owner, member->owner))
 			ep->backlog.reowned = ep->backlog.nparked;
 		ep->owner = member->owner;
-		/* Whoever sees a new owner's socket sees this, too. */
+		/* Pairs with nym_member_hold() and nym_connect_check(). */
 		if (!ep->nmembers)
 			WRITE_ONCE(ep->reign, ep->reign + 1);
 		if (!ep->user) {

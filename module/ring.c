@@ -6,6 +6,70 @@
  * Copies may fault anywhere. A writer appends behind a cursor and publishes
  * with one store of the tail, so what it does not commit never was there; a
  * reader fetches behind a cursor and consumes what it wants to be gone.
+ *
+ * Memory order, as litmus tests: what a column says runs on one processor, all
+ * variables are 0 at first, and "never" is what must not be found in the end.
+ *
+ * Publish: nym_ring_commit() against nym_ring_read_begin(), nym_ring_used().
+ *
+ *	writer				reader
+ *	data = 1			r0 = load_acquire(tail)
+ *	store_release(tail, 1)		r1 = data
+ *
+ *	never (r0 == 1 && r1 == 0)
+ *
+ * @data stands for all that comes with the bytes: the mark (marks.c), and
+ * ring->first, when it is the first chunk.
+ *
+ * Link: nym_ring_commit() against nym_ring_span(), nym_ring_consume(). A reader
+ * at the end of its chunk may see the next before a tail that tells of it. The
+ * chunk it leaves, then free to be written to again, has seen its last of the
+ * writer.
+ *
+ *	writer				reader
+ *	new->base = 1			r0 = load_acquire(old->next)
+ *	r1 = old->data			if (r0)
+ *	store_release(old->next, new)		r2 = r0->base, old->data = 2
+ *
+ *	never (r0 == new && (r1 == 2 || r2 == 0))
+ *
+ * Give back: nym_ring_consume() against nym_ring_write_begin().
+ *
+ *	reader				writer
+ *	r0 = data			r1 = load_acquire(head)
+ *	store_release(head, 1)		if (r1) data = 2
+ *
+ *	never (r0 == 2)
+ *
+ * The spare chunk: nym_chunk_recycle() against nym_chunk_get(). Who does not see
+ * it, or sees an old one, allocates or frees a chunk instead.
+ *
+ *	reader				writer
+ *	r0 = chunk->data		r1 = xchg(spare, NULL)
+ *	cmpxchg(spare, NULL, chunk)	if (r1) r1->data = 2
+ *
+ *	never (r0 == 2)
+ *
+ * Look: nym_ring_used() by anybody else. A reader has seen the tail up to which
+ * it reads, and whoever sees its head, sees that tail, too.
+ *
+ *	writer			reader				third
+ *	store_release(tail, 1)	r0 = load_acquire(tail)		r1 = load_acquire(head)
+ *				store_release(head, r0)		r2 = load_acquire(tail)
+ *
+ *	never (r1 == 1 && r2 == 0)
+ *
+ * Sleep for room: nym_ring_stall() against nym_ring_unstall(). The writer is on
+ * its wait queue before, and if it asks while the reader clears @wake_at, it is
+ * seen there: before waking, nym_consumed() has a full barrier, and who enters
+ * the queue has one, too. models/wake.pml tries all this, with two writers.
+ *
+ *	writer				reader
+ *	wake_at = 1			store_release(head, 1)
+ *	smp_mb()			smp_mb()
+ *	r0 = load_acquire(head)		r1 = wake_at
+ *
+ *	never (r0 == 0 && r1 == 0)
  */
 #include <linux/gfp.h>
 #include <linux/slab.h>
@@ -72,7 +136,10 @@ static struct nym_chunk *nym_chunk_get(struct nym_ring *ring, size_t want)
 {
 	struct nym_chunk *chunk = NULL;
 
-	/* Only writers take the spare, so one that is seen can be taken. */
+	/*
+	 * Only writers take the spare, so one that is seen can be taken. Pairs
+	 * with the cmpxchg() in nym_chunk_recycle().
+	 */
 	if (READ_ONCE(ring->spare))
 		chunk = xchg(&ring->spare, NULL);
 	if (!chunk)
@@ -83,6 +150,7 @@ static struct nym_chunk *nym_chunk_get(struct nym_ring *ring, size_t want)
 static void nym_chunk_recycle(struct nym_ring *ring, struct nym_chunk *chunk)
 {
 	chunk->next = NULL;
+	/* Pairs with the xchg() in nym_chunk_get(). */
 	if (READ_ONCE(ring->spare) || cmpxchg(&ring->spare, NULL, chunk))
 		nym_chunk_free(chunk);
 }
@@ -253,13 +321,13 @@ void nym_ring_commit(struct nym_ring *ring, struct nym_ring_cursor *cur)
 	}
 	if (cur->fresh) {
 		if (ring->last)
-			/* Pairs with the acquire in nym_ring_span(). */
+			/* Pairs with nym_ring_span() and nym_ring_consume(). */
 			smp_store_release(&ring->last->next, cur->fresh);
 		else
 			ring->first = cur->fresh;
 		ring->last = cur->chunk;
 	}
-	/* Pairs with the acquire in nym_ring_read_begin(). */
+	/* Pairs with nym_ring_read_begin() and nym_ring_used(). */
 	smp_store_release(&ring->tail, cur->pos);
 }
 
@@ -423,6 +491,7 @@ void nym_ring_drain(struct nym_ring *ring)
 
 	mutex_lock(&ring->rlock);
 	nym_ring_read_begin(ring, &cur);
+	/* Pairs with nym_ring_is_lost(), by the release of the head. */
 	if (cur.pos != cur.end)
 		WRITE_ONCE(ring->lost, 1);
 	nym_ring_skip(&cur, cur.end - cur.pos);
@@ -502,7 +571,7 @@ u32 nym_ring_room(const struct nym_ring *ring, u32 limit)
  */
 bool nym_ring_has_room(const struct nym_ring *ring, u32 level)
 {
-	/* Pairs with the release when it was set: after it, the reset. */
+	/* Pairs with nym_ring_shut(): who sees it sees the reset before it. */
 	return smp_load_acquire(&ring->shut) || nym_ring_filled(ring) <= level;
 }
 
@@ -520,6 +589,7 @@ bool nym_ring_has_room(const struct nym_ring *ring, u32 level)
  */
 bool nym_ring_stall(struct nym_ring *ring, u32 level)
 {
+	/* Pairs with nym_ring_unstall(), which alone sets it back. */
 	u32 old = READ_ONCE(ring->wake_at);
 
 	while (old < level + 1) {
@@ -549,7 +619,7 @@ bool nym_ring_unstall(struct nym_ring *ring)
 {
 	u32 wake_at;
 
-	/* Pairs with the barrier in nym_ring_stall(). */
+	/* Pairs with the barrier in nym_ring_stall(), as do both stores. */
 	smp_mb();
 	wake_at = READ_ONCE(ring->wake_at);
 	if (likely(!wake_at) || !nym_ring_has_room(ring, wake_at - 1))

@@ -77,21 +77,23 @@ enum nym_ring_end {
  * @last: where the writer writes; NULL before the first write; @wlock
  * @tail: all bytes before it are published; written under @wlock (release)
  * @shut: no more will be written, or nobody will read: the reader gets end
- *	of file, the writer EPIPE; set once (release), by either side
+ *	of file, the writer EPIPE; set once (release), by either side; read
+ *	(acquire) at any time
  * @deaf: the reader had shut down before it was connected: the writer gets
- *	EPIPE, but is not told otherwise, as with AF_UNIX
+ *	EPIPE, but is not told otherwise, as with AF_UNIX; set once, in
+ *	nym_conn_attach(), read at any time
  * @dead: the reader has let go of the ring; set before it looks for unread
- *	bytes, so that a write it does not see sees this
+ *	bytes, so that a write it does not see sees this; see nym_conn_close()
  * @lost: when the reader let go, it threw bytes away; set before @head says so
  * @end: has the reader been told that there is no more? set under @rlock, and
  *	answered by a writer; see nym_ring_tell_end()
  * @sent: bytes of the user's that have ever been written; @wlock. Here and in
  *	@received a reader without the lock may see half of a carry on 32 bit.
  * @low: if not 0, the last record did not fit, and will when fewer bytes than
- *	this are used; written under @wlock
+ *	this are used; written under @wlock, read at any time
  * @wake_at: if not 0, somebody waits until fewer bytes than this are filled;
  *	see nym_ring_stall()
- * @spare: a drained chunk kept for the writer; taken and given by xchg
+ * @spare: a drained chunk kept for the writer; taken by xchg, given by cmpxchg
  * @rlock: serialises readers
  * @first: where the reader reads; valid when @tail != @head; @rlock, but
  *	first set by the writer, before the tail that makes it visible
@@ -158,7 +160,8 @@ static inline u32 nym_ring_used(const struct nym_ring *ring)
 	/*
 	 * The order matters to callers without a lock: head never passes the
 	 * tail that is loaded after it. Both acquire: a reader goes on to
-	 * read the bytes, a writer to overwrite them.
+	 * read the bytes, a writer to overwrite them. Pairs with the release
+	 * in nym_ring_consume().
 	 */
 	u32 head = smp_load_acquire(&ring->head);
 
@@ -175,7 +178,10 @@ static inline u32 nym_ring_used(const struct nym_ring *ring)
  */
 static inline bool nym_ring_is_lost(const struct nym_ring *ring)
 {
-	/* In this order: bytes that are not there any more may have been read. */
+	/*
+	 * In this order: bytes that are not there any more may have been read.
+	 * Pairs with nym_ring_drain(), which sets it before the head.
+	 */
 	return nym_ring_used(ring) || READ_ONCE(ring->lost);
 }
 

@@ -2,18 +2,42 @@
 /*
  * Sleeping and waking on the data path of a connection, and poll.
  *
- * The data path takes one lock, the ring's own. How the two sides meet:
+ * The data path takes one lock, the ring's own. How the two sides meet, written
+ * as in ring.c: nym_published() against nym_wait_bytes() and nym_poll(). A
+ * sleeper's barrier is in prepare_to_wait() and sock_poll_wait().
  *
- *	sender                          receiver
- *	publish bytes                   enter wait queue
- *	smp_mb()                        smp_mb()
- *	wake whom you see waiting       sleep unless there are bytes
+ *	sender				receiver
+ *	store_release(tail, 1)		queued = 1
+ *	smp_mb()			smp_mb()
+ *	r0 = queued			r1 = load_acquire(tail)
  *
- * and the same the other way round for room, with ring->wake_at telling the
+ *	never (r0 == 0 && r1 == 0)
+ *
+ * With @shut or sk_err for the tail, and the barrier of nym_conn_wake_all(), it
+ * is the same; and the other way round for room, with ring->wake_at telling the
  * receiver that somebody waits (nym_ring_stall(), nym_ring_unstall()). Only
  * who can go on is woken: a reader when there are bytes, a writer when half of
  * the ring is free, so that it is not woken for every byte that is read, or
  * when its record fits.
+ *
+ * The end comes after the bytes. Each column is in the order of the code: the
+ * sender's nym_published() and then nym_conn_close(), the receiver's
+ * nym_recv_over() and then nym_ring_used().
+ *
+ *	sender				receiver
+ *	store_release(tail, 1)		r0 = load_acquire(shut)
+ *	dead = 1			r1 = load_acquire(sk_err)
+ *	smp_mb()			r2 = load_acquire(tail)
+ *	sk_err = ECONNRESET		r3 = dead
+ *	store_release(shut, 1)
+ *
+ *	never (r0 == 1 && r1 == 0), if nobody else has taken the error,
+ *	never (r0 == 1 && r2 == 0),
+ *	never (r1 != 0 && (r2 == 0 || r3 == 0))
+ *
+ * So a receiver asks whether it is over before it looks for bytes, and poll()
+ * for the error after all else. A sender that does not see the end in time
+ * publishes after it: ring->eof, under the reader's lock, keeps that unread.
  */
 #include <linux/sched/signal.h>
 
@@ -101,7 +125,10 @@ unsigned int nym_recv_over(const struct sock *sk, const struct nym_ring *in)
 {
 	unsigned int over = nym_recv_is_shut(sk, in) ? NYM_OVER_SHUT : 0;
 
-	/* Pairs with the barrier in nym_conn_close(), before the error. */
+	/*
+	 * Pairs with the barrier in nym_conn_close(), before the error, and
+	 * with the release of nym_call_set() if its call was refused.
+	 */
 	if (smp_load_acquire(&sk->sk_err))
 		over |= NYM_OVER_ERROR;
 	return over;
@@ -157,7 +184,10 @@ void nym_consumed(struct nym_conn *conn, int side)
 {
 	if (!nym_ring_unstall(&conn->ring[!side]))
 		return;
-	/* Who stalls from here on will look at the ring again. */
+	/*
+	 * Who stalls from here on will look at the ring again. Pairs with the
+	 * barrier of a writer that enters its wait queue before it stalls.
+	 */
 	smp_mb();
 	nym_conn_wake(conn, !side, EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND,
 		      SOCK_WAKE_SPACE, POLL_OUT);
