@@ -2095,6 +2095,43 @@ TEST_F(dgram, who_waits_is_refused_when_the_time_is_over)
 	close(ep);
 }
 
+static volatile bool enough;
+
+/* Sends until it is enough, or refused: how often, or -1. */
+static long do_send_on_and_on(struct io_thread *t)
+{
+	long n = 0;
+
+	for (; !enough; n++) {
+		if (send_to(t->fd, "x", MSG_DONTWAIT) < 0 && errno != EAGAIN)
+			return -1;
+	}
+	return n;
+}
+
+/* Somebody has the name or it lingers: no sender sees a moment without both. */
+TEST_F(dgram, no_sender_is_refused_while_successors_come_and_go)
+{
+	struct io_thread t = { .fd = scm_socket(SOCK_DGRAM) };
+	long end = nym_now_ms() + 2000;
+	int rounds = 0;
+
+	enough = false;
+	io_start(&t, do_send_on_and_on);
+	while (nym_now_ms() < end && self->r >= 0) {
+		EXPECT_OK(nym_option(self->r, NYM_LINGER, LONG));
+		CLOSE(self->r);
+		self->r = member(SOCK_DGRAM);
+		rounds++;
+	}
+	EXPECT_LE(0, self->r);
+	enough = true;
+	EXPECT_LT(0, io_join(&t)) {
+		TH_LOG("%d rounds: %s", rounds, strerrorname_np(t.err));
+	}
+	close(t.fd);
+}
+
 TEST_F(dgram, a_waiting_sender_times_out)
 {
 	long begin = nym_now_ms();
