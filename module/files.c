@@ -35,7 +35,8 @@ static struct nym_sock *nym_file_sock(struct file *file)
 	struct socket *sock = sock_from_file(file);
 	struct sock *sk = sock ? sock->sk : NULL;
 
-	return sk && sk->sk_prot->owner == THIS_MODULE ? nym_sk(sk) : NULL;
+	/* Pairs with who puts another protocol in its place, as TCP_ULP does. */
+	return sk && READ_ONCE(sk->sk_prot)->owner == THIS_MODULE ? nym_sk(sk) : NULL;
 }
 
 /*
