@@ -619,7 +619,7 @@ bool nym_ring_unstall(struct nym_ring *ring)
 {
 	u32 wake_at;
 
-	/* Pairs with the barrier in nym_ring_stall(), as do both stores. */
+	/* Pairs with the barrier in nym_ring_stall(), and @wake_at with that. */
 	smp_mb();
 	wake_at = READ_ONCE(ring->wake_at);
 	if (likely(!wake_at) || !nym_ring_has_room(ring, wake_at - 1))

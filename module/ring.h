@@ -13,7 +13,7 @@
  *
  * Locking. @wlock serialises writers, @rlock readers; user memory is copied
  * under them, so they may be held as long as a page fault takes. Neither side
- * takes the other's lock. What passes between them:
+ * takes the other's lock. What passes between them (ring.c has the details):
  *
  *   writer                                   reader
  *   bytes, new chunks, chunk->next           acquire tail

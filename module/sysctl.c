@@ -166,6 +166,7 @@ static int nym_reserved_set(struct net *net, const char *text)
 
 	if (IS_ERR(res))
 		return PTR_ERR(res);
+	/* Pairs with rcu_dereference() of who looks for a prefix or reads it. */
 	res = unrcu_pointer(xchg(&nym_net(net)->reserved, RCU_INITIALIZER(res)));
 	if (res)
 		call_rcu(&res->rcu, nym_reservations_free_rcu);
