@@ -117,8 +117,11 @@ void nym_conn_attach(struct nym_conn *conn, int side, struct sock *sk)
 {
 	struct nym_sock *nsk = nym_sk(sk);
 
-	if (sk->sk_shutdown & RCV_SHUTDOWN)
+	if (sk->sk_shutdown & RCV_SHUTDOWN) {
 		WRITE_ONCE(conn->ring[!side].deaf, 1);
+		/* A caller that settles late: its peer may be asleep, sending. */
+		nym_conn_wake_all(conn, !side, 0);
+	}
 	/* A caller is one from the start: who has found ->call may be looking. */
 	if (side != NYM_CALLER)
 		nsk->side = side;

@@ -81,7 +81,7 @@ enum nym_ring_end {
  *	(acquire) at any time
  * @deaf: the reader had shut down before it was connected: the writer gets
  *	EPIPE, but is not told otherwise, as with AF_UNIX; set once, in
- *	nym_conn_attach(), read at any time
+ *	nym_conn_attach(), which wakes who sleeps, and read at any time
  * @dead: the reader has let go of the ring; set before it looks for unread
  *	bytes, so that a write it does not see sees this; see nym_conn_close()
  * @lost: when the reader let go, it threw bytes away; set before @head says so

@@ -538,6 +538,37 @@ TEST_F(call, shut_down_while_it_waits)
 	close(fd);
 }
 
+static long do_fill(struct io_thread *t)
+{
+	ssize_t n;
+
+	do {
+		n = send(t->fd, io_at(0), 4096, MSG_NOSIGNAL);
+	} while (n > 0);
+	return n;
+}
+
+/* Likewise; whoever fills the way before the caller looks again is told. */
+TEST_F(call, shut_down_for_reading_while_it_waits)
+{
+	int fd = waiting(self->type);
+
+	ASSERT_FD(fd);
+	ASSERT_OK(shutdown(fd, SHUT_RD));
+	LISTEN(5);
+	EXPECT_EQ(POLLOUT, nym_poll_wait(fd, POLLOUT));
+	self->t.fd = scm_accept(self->l);
+	ASSERT_FD(self->t.fd);
+	/* Without the wake-up it would sleep until then. */
+	ASSERT_OK(nym_set_timeout(self->t.fd, SO_SNDTIMEO, NYM_PATIENCE_MS));
+	io_start(&self->t, do_fill);
+	EXPECT_TRUE(io_wait_blocked(&self->t));
+	EXPECT_STREQ(name, nym_peer_name(fd));
+	EXPECT_EQ(-1, io_join(&self->t));
+	EXPECT_SAME_ERRNO(EPIPE, self->t.err);
+	close(fd);
+}
+
 /* --- Listeners that go away --- */
 
 TEST_F(call, the_listener_dies_while_there_is_no_room)
