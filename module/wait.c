@@ -37,7 +37,15 @@
  *
  * So a receiver asks whether it is over before it looks for bytes, and poll()
  * for the error after all else. A sender that does not see the end in time
- * publishes after it: ring->eof, under the reader's lock, keeps that unread.
+ * publishes after it: whether that is read is settled by nym_ring_tell_end() and
+ * nym_ring_in_time(), as the reader's word that it is about to be told the end:
+ *
+ *	sender				receiver
+ *	store_release(tail, 1)		end = ASKED
+ *	smp_mb()			smp_mb()
+ *	r0 = end			r1 = load_acquire(tail)
+ *
+ *	never (r0 == OPEN && r1 == 0)
  */
 #include <linux/sched/signal.h>
 
@@ -143,7 +151,7 @@ unsigned int nym_recv_over(const struct sock *sk, const struct nym_ring *in)
  */
 bool nym_recv_queued(const struct nym_ring *in)
 {
-	return nym_ring_used(in) && in->end != NYM_END_TOLD;
+	return nym_ring_used(in) && READ_ONCE(in->end) != NYM_END_TOLD;
 }
 
 /**
