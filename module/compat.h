@@ -14,6 +14,7 @@
 #include <linux/socket.h>
 #include <linux/sysctl.h>
 #include <net/net_namespace.h>
+#include <net/scm.h>
 #include <net/sock.h>
 
 /*
@@ -83,6 +84,20 @@ static inline void nym_set_passcred(struct sock *sk, bool on)
 	sk->sk_scm_credentials = on;
 }
 #endif
+
+/*
+ * scm_detach_fds() is told since 7.3 whether a descriptor that a security module
+ * refuses leaves its errno in the list, what AF_UNIX has SO_RIGHTS_NOTRUNC for,
+ * or ends it.
+ */
+static inline void nym_detach_fds(struct msghdr *msg, struct scm_cookie *scm)
+{
+#ifdef NYM_HAVE_SCM_NOTRUNC
+	scm_detach_fds(msg, scm, false);
+#else
+	scm_detach_fds(msg, scm);
+#endif
+}
 
 /*
  * register_net_sysctl() is told how long the table is since 6.6 ("sysctl: Add

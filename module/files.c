@@ -355,7 +355,7 @@ void nym_files_deliver(struct nym_files *files, struct msghdr *msg)
 	nym_files_land(files);
 	files->list = NULL;
 	/* Frees the list, and closes what there is no room for. */
-	scm_detach_fds(msg, &scm);
+	nym_detach_fds(msg, &scm);
 }
 
 /**

@@ -151,7 +151,8 @@ static void nym_proc_sock(struct seq_file *seq, struct sock *sk,
 	seq_printf(seq, " %s %s", nym_proc_type(sk),
 		   nym_proc_states[nym_sock_state(sk, conn, parked)]);
 	nym_proc_inode(seq, inode);
-	seq_printf(seq, " %u %u %u %lu", queued, calls, limit, inode->i_ino);
+	seq_printf(seq, " %u %u %u %llu", queued, calls, limit,
+		   (u64)inode->i_ino);
 	seq_printf(seq, " %u %u %llu %llu %llu\n", info.parked, info.peak,
 		   info.accepted, info.refused, info.dropped);
 }
