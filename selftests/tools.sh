@@ -165,7 +165,7 @@ answer_after_the_end() {
 }
 
 childless() {
-	! busybox pgrep -P "$1" >/dev/null
+	children=$(cat "/proc/$1/task/$1/children") && [ -z "$children" ]
 }
 
 all_there() {
