@@ -158,6 +158,7 @@ struct world {
 	int life;		/* likewise: sockets in a circle keep theirs for a while */
 	int fd[SLOTS];
 	bool named[SLOTS];	/* it has done what gives it a name on nym */
+	bool asked[SLOTS];	/* for credentials, once */
 	unsigned int sent;	/* makes every byte sent another one */
 	long filled;		/* bytes of OP_FILL that OP_DRAIN has not seen */
 	struct nym_bg bg;
@@ -277,6 +278,30 @@ static inline void world_put(struct world *w, int s, int fd)
 		close(w->fd[s]);
 	w->fd[s] = fd;
 	w->named[s] = false;
+	w->asked[s] = false;
+}
+
+/*
+ * Since 6.16, the kernel refuses SO_PASSCRED to families that it does not know.
+ * NYM_PASSCRED is the same.
+ */
+static inline int world_set(struct world *w, int s, int option, int value)
+{
+	int fd = w->fd[s];
+
+	w->asked[s] |= option == SO_PASSCRED && value;
+	if (option != SO_PASSCRED || w->family != AF_NYM || nym_kernel() < 616)
+		return nym_set_int(fd, option, value);
+	return setsockopt(fd, SOL_NYM, NYM_PASSCRED, &value, sizeof(value));
+}
+
+static inline int world_get(const struct world *w, int fd, int option, int *value)
+{
+	socklen_t len = sizeof(*value);
+
+	if (option != SO_PASSCRED || w->family != AF_NYM || nym_kernel() < 616)
+		return getsockopt(fd, SOL_SOCKET, option, value, &len);
+	return getsockopt(fd, SOL_NYM, NYM_PASSCRED, value, &len);
 }
 
 /* On nym, a socket gets descriptors only if it has asked for them. */
@@ -1096,11 +1121,10 @@ static inline void world_call(struct world *w, const struct step *st,
 		res->value = value;
 		break;
 	case OP_SET:
-		res->ret = nym_set_int(fd, st->a, st->b);
+		res->ret = world_set(w, st->s, st->a, st->b);
 		break;
 	case OP_GET:
-		len = sizeof(value);
-		res->ret = getsockopt(fd, SOL_SOCKET, st->a, &value, &len);
+		res->ret = world_get(w, fd, st->a, &value);
 		if (st->a == SO_DOMAIN && value == w->family)
 			value = 0;
 		res->value = value;

@@ -19,8 +19,6 @@
  */
 #include "contract.h"
 
-#include <sys/utsname.h>
-
 /* Steps and table rows leave out what is 0. */
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers"
 
@@ -44,9 +42,6 @@ static int type_bit(int type)
 	return type == SOCK_STREAM ? T_STREAM :
 	       type == SOCK_SEQPACKET ? T_SEQPACKET : T_DGRAM;
 }
-
-/* A kernel before 6.5. */
-static bool old_kernel;
 
 /* Two worlds, in step */
 
@@ -80,7 +75,8 @@ struct difference {
 	bool (*is)(const struct pair_of_worlds *p, const struct step *st,
 		   const struct result *u, const struct result *n);
 	bool parts;	/* the sockets are in different states from here on */
-	bool old;	/* only kernels before 6.5 have it */
+	int before;	/* only kernels before this one have it */
+	int since;	/* only this kernel and later ones have it */
 };
 
 #define IS(_name) \
@@ -209,12 +205,11 @@ IS(bind_connected)
 	       (u->ret == 0 || u->err == EADDRINUSE) && is_named(p, st->s);
 }
 
-/* AF_UNIX has chosen a name already, because of SO_PASSCRED. */
+/* AF_UNIX has chosen a name already, because of SO_PASSCRED, then or now. */
 static bool is_autobound(const struct pair_of_worlds *p, long s)
 {
 	return s >= 0 && s < SLOTS && slot_addr(&p->u, s) == ADDR_CHOSEN &&
-	       slot_addr(&p->n, s) == ADDR_UNNAMED &&
-	       nym_get_int(p->u.fd[s], SO_PASSCRED) == 1;
+	       slot_addr(&p->n, s) == ADDR_UNNAMED && p->u.asked[s];
 }
 
 IS(autobound_name)
@@ -443,6 +438,13 @@ IS(refused_again)
 		(nym_says(n, ECONNREFUSED) && is_peer_gone(&p->n, st->s)));
 }
 
+/* It is not connected, and that is not all. */
+IS(no_peer_first)
+{
+	return is_sending_to_peer(p, st) && nym_says(n, ENOTCONN) && !is_connected(&p->u, st->s) &&
+	       (u->err == EMSGSIZE || u->err == EPIPE || u->err == EFAULT);
+}
+
 IS(next_owner)
 {
 	return is_sending_to_peer(p, st) && (u->err == ENOTCONN || u->err == ECONNREFUSED) &&
@@ -629,7 +631,7 @@ IS(rights_end)
 IS(rights_splice)
 {
 	return (st->op == OP_RECV || st->op == OP_READV || st->op == OP_SPLICE_OUT) &&
-	       n->ret > 0 && u->ret > n->ret && p->spliced && p->rights && old_kernel;
+	       n->ret > 0 && u->ret > n->ret && p->spliced && p->rights;
 }
 
 IS(rights_limit)
@@ -695,6 +697,12 @@ IS(end_credentials)
 	       !strcmp(n->control, "C06553465534") && !inq(&p->n, st->s);
 }
 
+IS(label)
+{
+	return st->op == OP_GET && ((st->a == SO_PASSSEC && nym_says(n, EOPNOTSUPP)) ||
+				    (st->a == SO_PEERSEC && nym_says(n, ENOPROTOOPT)));
+}
+
 IS(eor)
 {
 	return is_receiving(st) && (u->flags ^ n->flags) == MSG_EOR &&
@@ -756,6 +764,9 @@ static const struct difference differences[] = {
 	{ "SIOCUNIXFILE: ENOTTY",
 	  "there is no file",
 	  T_ALL, F_OUTCOME, is_socket_file },
+	{ "SO_PASSSEC, SO_PEERSEC: EOPNOTSUPP, ENOPROTOOPT",
+	  "the kernel labels the sockets of families that it knows",
+	  T_ALL, F_OUTCOME | F_VALUE, is_label, .since = 616 },
 	{ "SIOCOUTQ counts less",
 	  "bytes that the peer has not read, not the kernel's buffers",
 	  T_CALLS, F_VALUE, is_outq },
@@ -804,6 +815,9 @@ static const struct difference differences[] = {
 	{ "send() after a send found the peer gone: ECONNREFUSED again, not ENOTCONN",
 	  "it stays connected, see above; and other errors are found first, as ever",
 	  T_DGRAM, F_OUTCOME, is_refused_again },
+	{ "send() without a peer and with more that is wrong: ENOTCONN",
+	  "the peer is looked for first; AF_UNIX does that last since 6.14",
+	  T_DGRAM, F_OUTCOME, is_no_peer_first, .since = 614 },
 	{ "send() after the peer has gone and another has its name: goes there",
 	  "it stays connected, see above: a service can be restarted",
 	  T_DGRAM, F_OUTCOME, is_next_owner, true },
@@ -839,7 +853,7 @@ static const struct difference differences[] = {
 	  T_STREAM, F_OUTCOME, is_rights_end, true },
 	{ "SCM_RIGHTS: the read that gets them does not get what was spliced behind their message",
 	  "AF_UNIX before 6.5 appends to the message",
-	  T_STREAM, F_OUTCOME, is_rights_splice, true, true },
+	  T_STREAM, F_OUTCOME, is_rights_splice, true, .before = 605 },
 	{ "recv() of nothing does not take descriptors",
 	  "they come with the first byte of their message",
 	  T_STREAM, F_CONTROL | F_VALUE | F_FLAGS, is_rights_nothing, true },
@@ -862,6 +876,15 @@ static const struct difference differences[] = {
 
 #define DIFFERENCES	ARRAY_SIZE(differences)
 
+/* Can it be seen with one of these types, on this kernel? */
+static bool can_be_seen(const struct difference *d, int types)
+{
+	int kernel = nym_kernel();
+
+	return d->types & types && kernel >= d->since &&
+	       (!d->before || kernel < d->before);
+}
+
 /* Shared by all processes of this program. */
 static struct shared {
 	long comparisons;
@@ -878,7 +901,6 @@ static int family_n = AF_NYM;
 static __attribute__((constructor)) void contract_setup(void)
 {
 	struct sigaction sa = { .sa_handler = contract_sigpipe };
-	struct utsname name;
 	const char *c;
 
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
@@ -887,8 +909,6 @@ static __attribute__((constructor)) void contract_setup(void)
 		abort();
 	if (getenv("NYM_SELF"))
 		family_n = AF_UNIX;
-	uname(&name);
-	old_kernel = strtol(name.release, (char **)&c, 10) * 100 + atoi(c + 1) < 605;
 	/* Now, so that descriptors are the same in every process and world. */
 	for (c = CONTRACT_FILES; *c; c++)
 		contract_file(NULL, *c);
@@ -908,7 +928,7 @@ static enum verdict judge(const struct pair_of_worlds *p, const struct step *st,
 	for (i = 0; i < DIFFERENCES; i++) {
 		const struct difference *d = &differences[i];
 
-		if (!(d->types & type) || (d->fields && !(d->fields & left)) ||
+		if (!can_be_seen(d, type) || (d->fields && !(d->fields & left)) ||
 		    !d->is(p, st, u, n))
 			continue;
 		left &= ~d->fields;
@@ -2631,8 +2651,7 @@ TEST_F(table, every_difference_is_needed)
 	fflush(stdout);
 	EXPECT_LE(300, shared->comparisons);
 	for (i = 0; i < DIFFERENCES; i++) {
-		if (!(differences[i].types & ran) ||
-		    (differences[i].old && !old_kernel))
+		if (!can_be_seen(&differences[i], ran))
 			continue;
 		EXPECT_NE(0, shared->seen[i]) {
 			TH_LOG("stale: %s", differences[i].what);

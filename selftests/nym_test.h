@@ -38,6 +38,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 
 #include "kselftest_harness.h"
@@ -257,6 +258,20 @@ static inline int nym_set_int(int fd, int opt, int value)
 static inline int nym_option(int fd, int opt, int value)
 {
 	return setsockopt(fd, SOL_NYM, opt, &value, sizeof(value));
+}
+
+/* The version of the kernel: 605 is Linux 6.5. */
+static inline int nym_kernel(void)
+{
+	static int version;
+	struct utsname name;
+	char *minor;
+
+	if (!version && !uname(&name)) {
+		version = strtol(name.release, &minor, 10) * 100;
+		version += atoi(minor + 1);
+	}
+	return version;
 }
 
 /* The value of an integer option of SOL_SOCKET, or -1. */

@@ -251,10 +251,39 @@ static void expect_same(struct __test_metadata *_metadata, struct answer un,
 	}
 }
 
+/*
+ * Options that the core, or a security module, has for the families that it
+ * knows. Since 6.16 it refuses the first ones to others; before, they were there
+ * and had no effect, or were not there at all.
+ */
+static const struct {
+	int opt;
+	int err;
+} of_families[] = {
+	{ SO_PASSCRED, EOPNOTSUPP },
+	{ SO_PASSSEC, EOPNOTSUPP },
+	{ 76, EOPNOTSUPP },		/* SO_PASSPIDFD */
+	{ 83, EOPNOTSUPP },		/* SO_PASSRIGHTS */
+	{ 84, ENOPROTOOPT },		/* SO_INQ */
+	{ 85, ENOPROTOOPT },		/* SO_RIGHTS_NOTRUNC */
+	{ SO_PEERSEC, ENOPROTOOPT },
+};
+
+static bool is_of_families(int opt)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(of_families); i++) {
+		if (of_families[i].opt == opt)
+			return nym_kernel() >= 616;
+	}
+	return false;
+}
+
 /* Options whose answer differs on purpose, each tested by itself below. */
 static bool differs(int opt)
 {
-	return opt == SO_DOMAIN ||
+	return is_of_families(opt) || opt == SO_DOMAIN ||
 	       opt == SO_COOKIE ||	/* a different number for each socket */
 	       opt == SO_PEERNAME ||	/* every nym peer has a name */
 	       opt == SO_PEEK_OFF ||	/* not supported */
@@ -277,6 +306,24 @@ TEST_F(same, getsockopt_of_the_core)
 				    ask(self->un, SOL_SOCKET, opt, lengths[i], NULL),
 				    ask(self->nym, SOL_SOCKET, opt, lengths[i], NULL),
 				    "get", SOL_SOCKET, opt, lengths[i]);
+	}
+}
+
+TEST_F(same, options_of_families)
+{
+	int value = 0;
+	size_t i;
+
+	if (nym_kernel() < 616)
+		SKIP(return, "the core has them for all families");
+	for (i = 0; i < ARRAY_SIZE(of_families); i++) {
+		socklen_t len = sizeof(value);
+
+		EXPECT_ERRNO(of_families[i].err,
+			     getsockopt(self->nym, SOL_SOCKET, of_families[i].opt, &value, &len));
+		EXPECT_ERRNO(of_families[i].err,
+			     setsockopt(self->nym, SOL_SOCKET, of_families[i].opt, &value,
+					sizeof(value)));
 	}
 }
 
