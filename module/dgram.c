@@ -414,23 +414,26 @@ void nym_dgram_joined(struct nym_endpoint *ep)
 		sock_put(first);
 }
 
-/* May a sender sleep? If not, what ends its waiting is told afterwards. */
-static bool nym_dgram_may_sleep(struct sock *sk)
+/*
+ * May somebody sleep whose waiting ends with the shutdown @how? If not, what ends
+ * it is told afterwards.
+ */
+static bool nym_dgram_may_sleep(struct sock *sk, int how)
 {
 	return !signal_pending(current) && !READ_ONCE(sk->sk_err) &&
-	       !(READ_ONCE(sk->sk_shutdown) & SEND_SHUTDOWN);
+	       !(READ_ONCE(sk->sk_shutdown) & how);
 }
 
-/* Sleeps until somebody may have the name. */
+/* Sleeps until somebody may have the name, or the shutdown @how. */
 static long nym_dgram_wait_name(struct sock *sk, struct nym_endpoint *ep,
-				long timeo)
+				int how, long timeo)
 {
 	DEFINE_WAIT(name);
 	DEFINE_WAIT(own);
 
 	add_wait_queue(sk_sleep(sk), &own);
 	prepare_to_wait(&ep->wait, &name, TASK_INTERRUPTIBLE);
-	if (nym_dgram_is_awaited(sk, ep) && nym_dgram_may_sleep(sk))
+	if (nym_dgram_is_awaited(sk, ep) && nym_dgram_may_sleep(sk, how))
 		timeo = schedule_timeout(timeo);
 	finish_wait(&ep->wait, &name);
 	finish_wait(sk_sleep(sk), &own);
@@ -452,7 +455,7 @@ static long nym_dgram_wait_room(struct sock *sk, const struct nym_room *room,
 	add_wait_queue(sk_sleep(sk), &own);
 	prepare_to_wait_exclusive(queue, &wait, TASK_INTERRUPTIBLE);
 	if (nym_room_is_full(room, sk, d->cost) && !nym_room_has_moved(room) &&
-	    nym_dgram_may_sleep(sk))
+	    nym_dgram_may_sleep(sk, SEND_SHUTDOWN))
 		timeo = schedule_timeout(timeo);
 	finish_wait(queue, &wait);
 	finish_wait(sk_sleep(sk), &own);
@@ -556,7 +559,7 @@ static int nym_dgram_await(struct sock *sk, struct nym_endpoint *ep, bool on,
 				continue;
 			return -EAGAIN;
 		}
-		*timeo = nym_dgram_wait_name(sk, ep, *timeo);
+		*timeo = nym_dgram_wait_name(sk, ep, SEND_SHUTDOWN, *timeo);
 		err = nym_dgram_waited(sk, ep, on, *timeo);
 		if (err)
 			return err;
@@ -962,7 +965,8 @@ static int nym_dgram_may_connect(struct sock *sk, struct nym_endpoint *ep,
 
 /*
  * Waits, if asked to, until somebody has the name and lets us connect: 0, or why
- * not; -EINPROGRESS if nobody has it yet and it would have to wait.
+ * not; -EINPROGRESS if nobody has it yet and it would have to wait. Who sends
+ * nothing any more may still choose from whom it receives.
  */
 static int nym_dgram_connect_wait(struct sock *sk, struct nym_endpoint *ep,
 				  long timeo, unsigned long *reign)
@@ -974,10 +978,17 @@ static int nym_dgram_connect_wait(struct sock *sk, struct nym_endpoint *ep,
 		err = nym_dgram_may_connect(sk, ep, reign);
 		if (err != -ENOENT)
 			return err;
-		err = now ? nym_dgram_look(sk, ep) :
-			    nym_dgram_await(sk, ep, false, &timeo);
+		err = nym_dgram_look(sk, ep);
+		if (err != -EAGAIN)
+			continue;
+		if (!timeo)
+			return now ? -EINPROGRESS : -EAGAIN;
+		timeo = nym_dgram_wait_name(sk, ep, 0, timeo);
+		if (signal_pending(current))
+			return sock_intr_errno(timeo);
+		err = sock_error(sk);
 	} while (!err);
-	return now && err == -EAGAIN ? -EINPROGRESS : err;
+	return err;
 }
 
 static int nym_dgram_connect_name(struct sock *sk, const struct nym_name *name,

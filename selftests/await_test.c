@@ -1487,6 +1487,19 @@ TEST_F(dgram, connect_waits)
 	close(self->t.fd);
 }
 
+/* Its peer is also who may send to it. */
+TEST_F(dgram, connect_waits_though_shut_down)
+{
+	START(self->t, SOCK_DGRAM);
+	ASSERT_OK(shutdown(self->t.fd, SHUT_WR));
+	EXPECT_TRUE(io_wait_blocked(&self->t));
+	RECEIVE();
+	EXPECT_EQ(0, io_join(&self->t));
+	EXPECT_STREQ(name, nym_peer_name(self->t.fd));
+	EXPECT_ERRNO(EPIPE, send(self->t.fd, "one", 3, MSG_NOSIGNAL));
+	close(self->t.fd);
+}
+
 TEST_F(dgram, connect_without_blocking_connects)
 {
 	int ep = epoll_create1(EPOLL_CLOEXEC);
