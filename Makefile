@@ -36,6 +36,8 @@ help:
 	@echo 'make check-debug     the same on a kernel that checks itself, built first'
 	@echo 'make check-races     the same on a kernel that looks for data races'
 	@echo 'make coverage        measure how much of the module the tests run'
+	@echo 'make fuzz            random calls, millions of them, on such a kernel'
+	@echo 'make fuzz-others     the same with the fuzzers that Debian has'
 	@echo 'make shell           boot a kernel in QEMU, load the module, open a shell'
 	@echo 'make selftests       build the test programs only'
 	@echo 'make scale           measure with a million names, in instructions (minutes)'
@@ -46,6 +48,7 @@ help:
 	@echo 'KDIR=DIRECTORY       build with these kernel headers'
 	@echo 'KERNELS="6.1 6.12"   the kernels to check on: those, 7, 6.12-rt (make check)'
 	@echo 'SCALE="1000 1000"    how many names and connections (make scale)'
+	@echo 'CALLS=10000000 SEED= how many calls, and which (make fuzz)'
 	@echo 'TESTS="stream_test"  the tests to run; default: all (make check)'
 	@echo 'DEMO_KERNEL=6.1      the kernel for make demo, make shell and make scale'
 	@echo 'DESTDIR= PREFIX=     where make install puts things'
@@ -149,6 +152,28 @@ check-races:
 coverage:
 	+@$(watched) qemu/coverage
 
+# So many calls; without a seed, other ones each time.
+CALLS ?= 10000000
+SEED ?=
+
+fuzz:
+	@qemu/install-deps
+	+@kernel=$$(qemu/debug-kernel kasan) && release=$${kernel##*/} && \
+	$(MAKE) --no-print-directory modules KDIR=$$kernel/usr/src/linux-headers-$$release && \
+	$(MAKE) --no-print-directory selftests && \
+	qemu/run --strict -t 0 -k $$kernel -m build/$$release/module/nym.ko \
+		--append 'kunit.enable=0' -- \
+		fuzz/guest --calls $(CALLS) $(if $(SEED),--seed $(SEED))
+
+fuzz-others:
+	@qemu/install-deps build run fuzz
+	+@kernel=$$(qemu/kernel $(DEMO_KERNEL)) && release=$${kernel##*/} && \
+	$(MAKE) --no-print-directory modules KDIR=$$kernel/usr/src/linux-headers-$$release && \
+	mkdir -p build/fuzz && \
+	$(CC) -O2 -Wall -Wextra -shared -fPIC -Imodule/include/uapi -o build/fuzz/instead.so \
+		fuzz/others/instead.c && \
+	qemu/run --strict -t 1800 -k $$kernel -m build/$$release/module/nym.ko -- fuzz/others/run
+
 lint:
 	+@KERNELS='$(KERNELS)' qemu/lint
 
@@ -156,4 +181,4 @@ clean:
 	rm -rf build
 
 .PHONY: all help modules tools install uninstall selftests demo shell boot scale check check-all \
-	check-debug check-races coverage lint clean
+	check-debug check-races coverage fuzz fuzz-others lint clean
