@@ -22,9 +22,13 @@ static void take_files(int fd)
 
 int socket(int family, int type, int protocol)
 {
-	int fd = NEXT(socket)(family == AF_UNIX ? AF_NYM : family, type, protocol);
+	int fd;
 
-	if (fd >= 0 && family == AF_UNIX)
+	if (family != AF_UNIX)
+		return NEXT(socket)(family, type, protocol);
+	/* stress-ng asks for TCP, whatever the family. */
+	fd = NEXT(socket)(AF_NYM, type, 0);
+	if (fd >= 0)
 		take_files(fd);
 	return fd;
 }
