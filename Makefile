@@ -141,7 +141,7 @@ check-all:
 
 # Everything again where memory, locks and leaks are watched, or data races. A
 # kernel is built for it the first time. It is some times slower.
-watched = TESTS='$(TESTS)' PARTS=2 CHECK_TIMEOUT=3600 TEST_TIMEOUT=1200 TEST_SLOWER=8
+watched = TESTS='$(TESTS)' CHECK_TIMEOUT=3600 TEST_TIMEOUT=1200 TEST_SLOWER=8
 
 check-debug:
 	+@kernel=$$(qemu/debug-kernel kasan) && KERNELS=$$kernel $(watched) qemu/check
