@@ -747,6 +747,9 @@ int nym_dgram_sendmsg(struct socket *sock, struct msghdr *msg, size_t len)
 	err = nym_dgram_send_check(sk, msg, len, &name);
 	if (!err)
 		err = nym_dgram_send(sk, &name, msg, len, &control);
+	/* After EAGAIN, io_uring comes again with the same iterator. */
+	if (err)
+		iov_iter_revert(&msg->msg_iter, len - msg_data_left(msg));
 	nym_control_release(&control);
 	nym_trace_send(sk, err ? err : len);
 	return err ? err : len;
