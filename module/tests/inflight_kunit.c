@@ -306,6 +306,8 @@ static void nym_inflight_test_exit(struct kunit *test)
 	struct nym_inflight_test *t = test->priv;
 	int i;
 
+	if (!t)
+		return;
 	for (i = 0; i < NYM_TEST_QUEUES; i++) {
 		while (!list_empty(&t->queues[i].marks))
 			nym_test_take_one(&t->queues[i]);
