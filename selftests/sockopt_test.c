@@ -6,6 +6,8 @@
  */
 #include "nym_test.h"
 
+#include <sys/mman.h>
+
 #define NAME		"t/sockopt/srv"
 #define LAST_OPTION	100
 
@@ -653,6 +655,42 @@ TEST_F(effect, queue_sizes_of_a_pending_connection)
 	EXPECT_ERRNO(EINVAL, ioctl(self->listener, SIOCINQ, data));
 	EXPECT_EQ(0, queued(self->listener, SIOCOUTQ));
 }
+
+#ifdef __x86_64__
+/* ioctl() as a 32-bit program calls it. */
+static long ioctl_32(int fd, unsigned int cmd, unsigned int arg)
+{
+	long ret = 54;
+
+	asm volatile("int $0x80" : "+a"(ret) : "b"(fd), "c"(cmd), "d"(arg)
+		     : "memory", "r8", "r9", "r10", "r11");
+	return ret;
+}
+
+TEST_F(effect, queue_sizes_for_a_32_bit_program)
+{
+	static const int types[] = { SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM };
+	unsigned int value, i;
+	int *amount, pair[2];
+
+	amount = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	ASSERT_NE(MAP_FAILED, amount);
+	value = (unsigned long)amount;
+	for (i = 0; i < ARRAY_SIZE(types); i++) {
+		ASSERT_OK(socketpair(AF_NYM, types[i], 0, pair));
+		ASSERT_EQ(7, send(pair[0], data, 7, 0));
+		EXPECT_EQ(0, ioctl_32(pair[1], FIONREAD, value));
+		EXPECT_EQ(7, *amount);
+		EXPECT_EQ(0, ioctl_32(pair[0], SIOCOUTQ, value));
+		EXPECT_LE(7, *amount);
+		EXPECT_EQ(-EFAULT, ioctl_32(pair[1], FIONREAD, 8));
+		EXPECT_EQ(-ENOTTY, ioctl_32(pair[1], TCGETS, value));
+		close(pair[0]);
+		close(pair[1]);
+	}
+}
+#endif
 
 TEST_F(effect, rcvlowat)
 {
