@@ -4,13 +4,9 @@
  * dumps while sockets come and go.
  */
 #include "nym_test.h"
-
-#include <linux/netlink.h>
-#include <linux/nym_diag.h>
-#include <linux/sock_diag.h>
+#include "nym_diag_ask.h"
 
 #define NAME	"t/diag/srv"
-#define SHOW_ALL 0x1f
 
 /* One answered socket. */
 struct seen {
@@ -24,29 +20,6 @@ struct seen {
 
 enum { MANY = 3000 };
 static struct seen all[MANY + 100];
-
-static int diag_open(void)
-{
-	return socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
-}
-
-static int diag_send(int nl, const struct nym_diag_req *req, size_t len, int flags)
-{
-	struct {
-		struct nlmsghdr head;
-		struct nym_diag_req req;
-	} m = {
-		.head = {
-			.nlmsg_len = NLMSG_HDRLEN + len,
-			.nlmsg_type = SOCK_DIAG_BY_FAMILY,
-			.nlmsg_flags = NLM_F_REQUEST | flags,
-			.nlmsg_seq = 1,
-		},
-		.req = *req,
-	};
-
-	return send(nl, &m, m.head.nlmsg_len, 0) < 0 ? -1 : 0;
-}
 
 static void parse(const struct nlmsghdr *head, struct seen *seen)
 {
@@ -108,11 +81,11 @@ static int diag_recv(int nl, struct seen *seen, int max, size_t piece)
 static int diag_ask(const struct nym_diag_req *req, size_t len, int flags,
 		    struct seen *seen, int max, size_t piece)
 {
-	int nl = diag_open(), n;
+	int nl = nym_diag_open(), n;
 
 	if (nl < 0)
 		return -1;
-	n = diag_send(nl, req, len, flags) ? -1 :
+	n = nym_diag_send(nl, req, len, flags) ? -1 :
 	    diag_recv(nl, seen, max, piece);
 	if (n < 0)
 		return nym_give_up(nl);
@@ -124,7 +97,7 @@ static int dump(__u32 types, __u32 states, size_t piece)
 {
 	struct nym_diag_req req = {
 		.sdiag_family = AF_NYM, .types = types, .states = states,
-		.show = SHOW_ALL,
+		.show = NYM_DIAG_SHOW_ALL,
 	};
 
 	return diag_ask(&req, sizeof(req), NLM_F_DUMP, all, ARRAY_SIZE(all), piece);
@@ -156,7 +129,7 @@ FIXTURE_SETUP(diag)
 	ASSERT_FD(self->listener);
 	self->req = (struct nym_diag_req){
 		.sdiag_family = AF_NYM, .ino = nym_inode(self->listener),
-		.cookie = { ~0U, ~0U }, .show = SHOW_ALL,
+		.cookie = { ~0U, ~0U }, .show = NYM_DIAG_SHOW_ALL,
 	};
 }
 
@@ -172,7 +145,7 @@ TEST_F(diag, one_listener)
 
 	ASSERT_OK(fchown(self->listener, 1000, 2000));
 	ASSERT_FD(nym_connect(NAME));
-	ASSERT_EQ(1, one(self->listener, SHOW_ALL, &self->seen));
+	ASSERT_EQ(1, one(self->listener, NYM_DIAG_SHOW_ALL, &self->seen));
 	EXPECT_EQ(AF_NYM, self->seen.msg.family);
 	EXPECT_EQ(SOCK_STREAM, self->seen.msg.type);
 	EXPECT_EQ(NYM_DIAG_LISTENING, self->seen.msg.state);
@@ -203,7 +176,7 @@ TEST_F(diag, shows_only_what_is_asked_for)
 
 #define EXPECT_SEEN(_fd, _state, _name, _peer) do { \
 	int __fd = (_fd); \
-	ASSERT_EQ(1, one(__fd, SHOW_ALL, &self->seen)); \
+	ASSERT_EQ(1, one(__fd, NYM_DIAG_SHOW_ALL, &self->seen)); \
 	EXPECT_EQ(_state, self->seen.msg.state); \
 	EXPECT_STREQ(_name, self->seen.name); \
 	EXPECT_STREQ(_peer, self->seen.peer); \
@@ -258,7 +231,7 @@ TEST_F(diag, errors)
 	EXPECT_ERRNO(ESTALE, ask_one(req, sizeof(*req)));
 	req->ino = 0;
 	EXPECT_ERRNO(EINVAL, ask_one(req, sizeof(*req)));
-	req->ino = nym_inode(diag_open());
+	req->ino = nym_inode(nym_diag_open());
 	EXPECT_ERRNO(ENOENT, ask_one(req, sizeof(*req)));
 }
 
@@ -314,13 +287,13 @@ TEST_F(diag, dumps_thousands)
 /* Who stops reading in the middle leaves nothing behind: see the leak check. */
 TEST_F(diag, dump_that_is_not_read)
 {
-	int nl = diag_open(), i;
+	int nl = nym_diag_open(), i;
 
 	self->req.types = ~0;
 	self->req.states = ~0;
 	for (i = 0; i < 500; i++)
 		ASSERT_FD(nym_socket());
-	ASSERT_OK(diag_send(nl, &self->req, sizeof(self->req), NLM_F_DUMP));
+	ASSERT_OK(nym_diag_send(nl, &self->req, sizeof(self->req), NLM_F_DUMP));
 	ASSERT_OK(close(nl));
 }
 
@@ -332,7 +305,7 @@ static int look(void *arg)
 {
 	struct seen seen;
 
-	if (one(*(int *)arg, SHOW_ALL, &seen) != 1 || !seen.owner.mode)
+	if (one(*(int *)arg, NYM_DIAG_SHOW_ALL, &seen) != 1 || !seen.owner.mode)
 		return WRONG;
 	if (!strcmp(seen.name, NAME) || !strcmp(seen.peer, NAME))
 		return SEEN;

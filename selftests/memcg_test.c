@@ -13,23 +13,12 @@
 #define NAME		"t/memcg"
 #define MIB		(1L << 20)
 
-static int put_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC), ret;
-
-	if (fd < 0)
-		return -1;
-	ret = write(fd, text, strlen(text)) < 0 ? -1 : 0;
-	close(fd);
-	return ret;
-}
-
 static int put_number(const char *path, long n)
 {
 	char text[24];
 
 	snprintf(text, sizeof(text), "%ld", n);
-	return put_file(path, text);
+	return nym_put(path, text);
 }
 
 /* The number after @key in a file, or the first if it is "". */
@@ -59,7 +48,7 @@ static long oom_kills(void)
 
 static int join_group(void)
 {
-	return put_file(GROUP "/cgroup.procs", "0");
+	return nym_put(GROUP "/cgroup.procs", "0");
 }
 
 /* An empty group with the controller, or a reason why there is none. */
@@ -68,7 +57,7 @@ static const char *open_group(void)
 	if (access(GROUP_ROOT "/cgroup.controllers", F_OK) &&
 	    mount("cgroup2", GROUP_ROOT, "cgroup2", 0, NULL))
 		return "no cgroup v2";
-	put_file(GROUP_ROOT "/cgroup.subtree_control", "+memory");
+	nym_put(GROUP_ROOT "/cgroup.subtree_control", "+memory");
 	rmdir(GROUP);
 	if (mkdir(GROUP, 0755))
 		return "no cgroup can be made";
@@ -76,7 +65,7 @@ static const char *open_group(void)
 		rmdir(GROUP);
 		return "no memory controller";
 	}
-	put_file(GROUP "/memory.swap.max", "0");
+	nym_put(GROUP "/memory.swap.max", "0");
 	return NULL;
 }
 
@@ -504,7 +493,7 @@ TEST_F(memcg, kills_in_the_middle_of_calls_leave_nothing)
 	struct nym_counts now;
 	int rounds = 0;
 
-	if (put_file(GROUP "/memory.oom.group", "1"))
+	if (nym_put(GROUP "/memory.oom.group", "1"))
 		SKIP(return, "no memory.oom.group");
 	ASSERT_OK(put_number(GROUP "/memory.max", 6 * MIB));
 	do {

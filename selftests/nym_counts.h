@@ -7,6 +7,7 @@
 #define NYM_COUNTS_H
 
 #include <ctype.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -59,6 +60,19 @@ static inline char *nym_slurp(const char *path, size_t piece)
 	return text;
 }
 
+/* Writes a text to a file in one go, as the kernel's settings want it. */
+static inline int nym_put(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return -1;
+	n = write(fd, text, strlen(text));
+	close(fd);
+	return n == (ssize_t)strlen(text) ? 0 : -1;
+}
+
 /* What a program that ended must have given back; -1: not known here. */
 struct nym_counts {
 	long sockets;		/* in /proc/net/protocols */
@@ -74,15 +88,10 @@ static const char * const nym_caches[] = {
 static inline void __nym_shrink(const char *cache)
 {
 	char path[64];
-	int fd;
 
 	snprintf(path, sizeof(path), "/sys/kernel/slab/%s/shrink", cache);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return;
-	if (write(fd, "1", 1) != 1)
+	if (nym_put(path, "1") && errno != ENOENT)
 		perror(path);
-	close(fd);
 }
 
 /* The number in the second or a later column of the line named @name. */

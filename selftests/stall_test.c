@@ -5,12 +5,10 @@
  * meanwhile, what ends them, and what may not appear afterwards.
  */
 #include "nym_test.h"
+#include "nym_diag_ask.h"
 #include "nym_io.h"
 #include "nym_scm.h"
 
-#include <linux/netlink.h>
-#include <linux/nym_diag.h>
-#include <linux/sock_diag.h>
 #include <linux/userfaultfd.h>
 #include <sys/mman.h>
 
@@ -432,22 +430,14 @@ static bool talks(int one, int two)
 /* A dump of all sockets, with all there is to say. */
 static bool dumps(void)
 {
-	struct {
-		struct nlmsghdr head;
-		struct nym_diag_req req;
-	} m = {
-		.head = {
-			.nlmsg_len = sizeof(m),
-			.nlmsg_type = SOCK_DIAG_BY_FAMILY,
-			.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
-		},
-		.req = { .sdiag_family = AF_NYM, .types = ~0, .states = ~0, .show = 0x1f },
+	struct nym_diag_req req = {
+		.sdiag_family = AF_NYM, .types = ~0, .states = ~0, .show = NYM_DIAG_SHOW_ALL,
 	};
-	int nl = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+	int nl = nym_diag_open();
 	static char buf[1 << 16];
 	bool ok;
 
-	ok = nl >= 0 && send(nl, &m, sizeof(m), 0) == sizeof(m) &&
+	ok = nl >= 0 && !nym_diag_send(nl, &req, sizeof(req), NLM_F_DUMP) &&
 	     recv(nl, buf, sizeof(buf), 0) > NLMSG_HDRLEN;
 	close(nl);
 	return ok;

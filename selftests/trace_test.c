@@ -9,18 +9,6 @@
 #define NAME	"t/trace/srv"
 #define TRACEFS	"/sys/kernel/tracing"
 
-static int put(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
-	ssize_t n;
-
-	if (fd < 0)
-		return -1;
-	n = write(fd, text, strlen(text));
-	close(fd);
-	return n == (ssize_t)strlen(text) ? 0 : -1;
-}
-
 FIXTURE(events) {
 	int listener;
 };
@@ -33,9 +21,9 @@ FIXTURE_SETUP(events)
 		SKIP(return, "no tracefs here");
 	if (access(TRACEFS "/events/nym", X_OK))
 		SKIP(return, "no events in this kernel");
-	ASSERT_OK(put(TRACEFS "/events/enable", "0"));
-	ASSERT_OK(put(TRACEFS "/trace", "\n"));
-	ASSERT_OK(put(TRACEFS "/events/nym/enable", "1"));
+	ASSERT_OK(nym_put(TRACEFS "/events/enable", "0"));
+	ASSERT_OK(nym_put(TRACEFS "/trace", "\n"));
+	ASSERT_OK(nym_put(TRACEFS "/events/nym/enable", "1"));
 	self->listener = nym_listen(NAME, 3);
 	ASSERT_FD(self->listener);
 }
@@ -43,7 +31,7 @@ FIXTURE_SETUP(events)
 FIXTURE_TEARDOWN(events)
 {
 	close(self->listener);
-	put(TRACEFS "/events/nym/enable", "0");
+	nym_put(TRACEFS "/events/nym/enable", "0");
 }
 
 /* How many lines of the trace contain this text? */
@@ -179,8 +167,8 @@ TEST_F(events, drop_of_a_datagram)
 
 TEST_F(events, are_off_when_they_are_off)
 {
-	ASSERT_OK(put(TRACEFS "/events/nym/nym_connect/enable", "0"));
-	ASSERT_OK(put(TRACEFS "/trace", "\n"));
+	ASSERT_OK(nym_put(TRACEFS "/events/nym/nym_connect/enable", "0"));
+	ASSERT_OK(nym_put(TRACEFS "/trace", "\n"));
 	ASSERT_FD(nym_connect(NAME));
 	EXPECT_EQ(0, traced("nym_connect:"));
 }

@@ -25,17 +25,6 @@ struct setting {
 static struct setting kunit = { .path = KUNIT_GLOB };
 static struct setting modprobe = { .path = MODPROBE };
 
-static void put(const struct setting *s, const char *text)
-{
-	int fd = open(s->path, O_WRONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return;
-	if (write(fd, text, strlen(text)) < 0)
-		perror(s->path);
-	close(fd);
-}
-
 static void change(struct setting *s, const char *text)
 {
 	char *was = nym_slurp(s->path, sizeof(s->was) - 1);
@@ -44,7 +33,7 @@ static void change(struct setting *s, const char *text)
 		return;
 	snprintf(s->was, sizeof(s->was), "%s", was);
 	free(was);
-	put(s, text);
+	nym_put(s->path, text);
 }
 
 static int load(void)
@@ -83,8 +72,8 @@ FIXTURE_TEARDOWN(unload)
 	if (nym_socket() < 0)
 		load();
 	close(module_fd);
-	put(&kunit, kunit.was);
-	put(&modprobe, modprobe.was);
+	nym_put(kunit.path, kunit.was);
+	nym_put(modprobe.path, modprobe.was);
 }
 
 /* A bit of everything that takes the module. */
