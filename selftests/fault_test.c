@@ -8,14 +8,12 @@
  * Needs a kernel with fault injection; skipped on others.
  */
 #include "nym_test.h"
+#include "nym_diag_ask.h"
+#include "nym_inject.h"
 #include "nym_io.h"
 #include "nym_scm.h"
 
-#include <sys/mount.h>
 #include <sys/uio.h>
-#include <linux/netlink.h>
-#include <linux/nym_diag.h>
-#include <linux/sock_diag.h>
 
 #define NAME	"t/fault"
 #define OTHER	"t/fault/other"
@@ -32,72 +30,6 @@ struct world {
 
 static char bytes[BIG];
 static char room[BIG];
-
-static void put(const char *path, const char *value)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return;
-	if (write(fd, value, strlen(value)) < 0)
-		perror(path);
-	close(fd);
-}
-
-#define DEBUGFS	"/sys/kernel/debug/"
-
-/* All allocations, quietly: what sleeps and what may use high memory, too. */
-static bool can_inject(void)
-{
-	if (access("/proc/thread-self/fail-nth", W_OK))
-		return false;
-	if (access(DEBUGFS "failslab", F_OK))
-		mount("debugfs", DEBUGFS, "debugfs", 0, NULL);
-	put(DEBUGFS "failslab/ignore-gfp-wait", "0");
-	put(DEBUGFS "failslab/verbose", "0");
-	put(DEBUGFS "fail_page_alloc/ignore-gfp-wait", "0");
-	put(DEBUGFS "fail_page_alloc/ignore-gfp-highmem", "0");
-	put(DEBUGFS "fail_page_alloc/min-order", "0");
-	put(DEBUGFS "fail_page_alloc/verbose", "0");
-	put(DEBUGFS "fail_usercopy/verbose", "0");
-	return true;
-}
-
-/* Has the next @nth chance to fail from here on do so. */
-static int inject(int nth)
-{
-	char text[16];
-	int fd = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
-
-	snprintf(text, sizeof(text), "%d", nth);
-	if (fd < 0 || write(fd, text, strlen(text)) < 0)
-		abort();
-	return fd;
-}
-
-/* No more; did it happen? */
-static bool injected(int fd)
-{
-	char text[16] = "";
-	bool happened;
-
-	/* This, too, is a copy that can fail: then nothing did before. */
-	happened = pread(fd, text, sizeof(text) - 1, 0) > 0 && atoi(text) == 0;
-	while (pwrite(fd, "0", 1, 0) < 0)
-		;
-	close(fd);
-	return happened;
-}
-
-static bool is_lack(int err)
-{
-	return err == ENOMEM || err == ENOBUFS || err == EFAULT || err == ENFILE;
-}
-
-static int set_option(int fd, int opt, int value)
-{
-	return setsockopt(fd, SOL_NYM, opt, &value, sizeof(value));
-}
 
 static void clear(struct world *w)
 {
@@ -146,7 +78,7 @@ static void make_waiting(struct world *w)
 {
 	w->a = scm_socket(w->type);
 	nym_set_nonblock(w->a, true);
-	set_option(w->a, NYM_WAIT, 1);
+	nym_option(w->a, NYM_WAIT, 1);
 }
 
 static void make_call(struct world *w)
@@ -192,7 +124,7 @@ static void make_two_listeners(struct world *w)
 
 	for (i = 0; i < 2; i++) {
 		*fds[i] = scm_socket(w->type);
-		if (set_option(*fds[i], NYM_SHARE, 1) || nym_bind(*fds[i], NAME) ||
+		if (nym_option(*fds[i], NYM_SHARE, 1) || nym_bind(*fds[i], NAME) ||
 		    listen(*fds[i], 5))
 			abort();
 	}
@@ -327,7 +259,7 @@ static long do_info(struct world *w)
 
 static long do_option(struct world *w)
 {
-	return set_option(w->a, NYM_LINGER, 0);
+	return nym_option(w->a, NYM_LINGER, 0);
 }
 
 static long do_name(struct world *w)
@@ -355,19 +287,11 @@ static long do_read_proc(struct world *w)
 
 static long do_dump(struct world *w)
 {
-	struct {
-		struct nlmsghdr head;
-		struct nym_diag_req req;
-	} m = {
-		.head = {
-			.nlmsg_len = sizeof(m),
-			.nlmsg_type = SOCK_DIAG_BY_FAMILY,
-			.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
-		},
-		.req = { .sdiag_family = AF_NYM, .types = ~0, .states = ~0, .show = 0xf },
+	struct nym_diag_req req = {
+		.sdiag_family = AF_NYM, .types = ~0, .states = ~0, .show = NYM_DIAG_SHOW_ALL,
 	};
-	int nl = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
-	long n = nl < 0 || send(nl, &m, sizeof(m), 0) < 0 ? -1 :
+	int nl = nym_diag_open();
+	long n = nl < 0 || nym_diag_send(nl, &req, sizeof(req), NLM_F_DUMP) ? -1 :
 		 recv(nl, room, sizeof(room), MSG_DONTWAIT);
 
 	if (nl >= 0)
@@ -475,7 +399,7 @@ FIXTURE_VARIANT_ADD(fault, dgram)
 FIXTURE_SETUP(fault)
 {
 	SKIP_WITHOUT_NYM();
-	if (!can_inject())
+	if (!nym_can_inject())
 		SKIP(return, "this kernel has no fault injection");
 	self->w = (struct world){ .l = -1, .a = -1, .b = -1, .c = -1 };
 	self->w.type = variant->type;
@@ -499,13 +423,13 @@ static bool try_nth(struct __test_metadata *_metadata, const struct scenario *s,
 	int fd, err;
 
 	s->make(w);
-	fd = inject(nth);
+	fd = nym_inject(nth);
 	errno = 0;
 	ret = s->call(w);
 	err = errno;
-	happened = injected(fd);
+	happened = !nym_inject_left(fd, nth);
 	if (ret < 0) {
-		EXPECT_TRUE(happened && is_lack(err)) {
+		EXPECT_TRUE(happened && nym_is_lack(err)) {
 			TH_LOG("%s, %d: %s", s->name, nth, strerrorname_np(err));
 		}
 		ret = s->call(w);
