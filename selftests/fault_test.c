@@ -234,6 +234,19 @@ static long do_recv(struct world *w)
 	return recv(w->a, room, sizeof(room), MSG_DONTWAIT);
 }
 
+static long do_splice(struct world *w)
+{
+	int fd[2];
+	long n;
+
+	if (pipe2(fd, O_CLOEXEC))
+		return -1;
+	n = splice(w->a, NULL, fd[1], NULL, BIG, SPLICE_F_NONBLOCK);
+	close(fd[0]);
+	close(fd[1]);
+	return n;
+}
+
 static long do_recv_files(struct world *w)
 {
 	struct scm_in in;
@@ -358,6 +371,7 @@ static const struct scenario {
 	{ "send credentials", ALL, make_pair, do_send_cred, 10, NULL },
 	{ "writev", ALL, make_pair, do_writev, 5011, NULL },
 	{ "recv", ALL, make_message, do_recv, 5000, NULL },
+	{ "splice", STREAM, make_message, do_splice, 5000, NULL },
 	{ "receive descriptors", ALL, make_descriptors, do_recv_files, 1, NULL },
 	{ "peek", ALL, make_message, do_peek, 5000, NULL },
 	{ "NYM_INFO", ALL, make_pair, do_info, 0, NULL },

@@ -105,6 +105,8 @@ check "an open socket keeps the module" stays_while_in_use
 check "without sockets it unloads" unload
 check "and the family is gone" has_no_family 18
 check "a family that is taken is refused" does_not_load family=1
+# AF_NETLINK; its sockets are not among those that sock_diag always knows.
+check "another family that is taken is refused" does_not_load family=16
 check "a family out of range is refused" does_not_load family=46
 check "another family loads" load family=19
 check "and is there, and the usual one is not" eval 'has_family 19 && has_no_family 18'
