@@ -259,7 +259,7 @@ int nym_seqpacket_recvmsg(struct socket *sock, struct msghdr *msg, size_t len,
  * @ring: the ring they are in
  *
  * Context: sleeps; takes @ring->rlock
- * Return: the number, or -EINTR
+ * Return: the number, or -ERESTARTSYS
  */
 long nym_seqpacket_queued(struct nym_ring *ring)
 {
@@ -268,7 +268,7 @@ long nym_seqpacket_queued(struct nym_ring *ring)
 	long sum = 0;
 
 	if (mutex_lock_interruptible(&ring->rlock))
-		return -EINTR;
+		return -ERESTARTSYS;
 	nym_ring_read_begin(ring, &cur);
 	while (cur.pos != cur.end) {
 		nym_ring_get(&cur, &rec, sizeof(rec));

@@ -607,6 +607,50 @@ TEST_F(among, a_signal_ends_the_wait_behind_it)
 	EXPECT_GOES_ON();
 }
 
+static long ask_queued(struct io_thread *t)
+{
+	int amount;
+
+	return ioctl(t->fd, FIONREAD, &amount) ? -1 : amount;
+}
+
+/* Records must be counted one by one, while nobody takes any. */
+TEST_F(among, fionread_waits_behind_a_receiver_of_records)
+{
+	bool waits = variant->type == SOCK_SEQPACKET && variant->way == RECEIVES;
+	struct sigaction restart = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
+	struct io_thread t;
+	int i;
+
+	ASSERT_TRUE(stall(self, variant->way));
+	for (i = 0; i < 2; i++) {
+		t = (struct io_thread){
+			.fd = variant->way == RECEIVES ? self->fd : self->peer,
+		};
+		io_start(&t, ask_queued);
+		if (!waits) {
+			EXPECT_LE(0, io_join(&t));
+			continue;
+		}
+		while (!t.tid)
+			nym_nap();
+		ASSERT_TRUE(nym_wait_asleep(t.tid, SYS_ioctl));
+		ASSERT_EQ(0, pthread_kill(t.thread, SIGUSR1));
+		if (i)
+			break;
+		EXPECT_EQ(-1, io_join(&t));
+		EXPECT_SAME_ERRNO(EINTR, t.err);
+		ASSERT_OK(sigaction(SIGUSR1, &restart, NULL));
+	}
+	if (waits) {
+		usleep(20000);
+		EXPECT_FALSE(io_done(&t));
+	}
+	EXPECT_GOES_ON();
+	if (waits)
+		EXPECT_EQ(0, io_join(&t));
+}
+
 /* A child that stalls with the socket; the parent kills it there. */
 static void stall_for_ever(FIXTURE_DATA(among) * self, int way)
 {
