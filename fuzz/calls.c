@@ -57,7 +57,7 @@ const struct call_info call_infos[CALLS] = {
 					      EMFILE, ERANGE, ENOTCONN } },
 	[CALL_SETSOCKOPT] = { "setsockopt", { EINVAL, ENOPROTOOPT, EOPNOTSUPP, EPERM, EDOM,
 					      ENOENT, ENODEV, EACCES } },
-	[CALL_IOCTL] = { "ioctl", { EINVAL, ENOTTY, ENODEV, EPERM, EOPNOTSUPP, ENOENT, ESRCH,
+	[CALL_IOCTL] = { "ioctl", { EINTR, EINVAL, ENOTTY, ENODEV, EPERM, EOPNOTSUPP, ENOENT, ESRCH,
 				    ENOTCONN } },
 	[CALL_FCNTL] = { "fcntl", { EINVAL, EPERM, ESRCH } },
 	[CALL_STAT] = { "fstat", { 0 } },
