@@ -96,7 +96,7 @@ FIXTURE_TEARDOWN(memcg)
 
 /* --- What is charged --- */
 
-#define MANY	3000
+#define MANY	1000
 
 /* What stands ready before it is used, so that it is not counted with it. */
 static int fds[MANY];
