@@ -723,7 +723,7 @@ TEST_F(fair, no_newcomer_slips_in_before_the_parked_call_of_another_user)
 
 	LISTEN(1);
 	io_start(&t, call_and_withdraw);
-	for (round = 0; round < 6; round++) {
+	for (round = 0; round < nym_scaled(6); round++) {
 		for (i = 0; i < 500; i++)
 			call_of(self, 0);
 		before = -1;

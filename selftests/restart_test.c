@@ -2682,7 +2682,7 @@ static long answered(const struct service *s)
 /* Lets the service work for a while. */
 static bool some_are_answered(const struct service *s)
 {
-	long end = nym_now_ms() + NYM_PATIENCE_MS, want = answered(s) + 30;
+	long end = nym_now_ms() + NYM_PATIENCE_MS, want = answered(s) + nym_scaled(30);
 
 	while (answered(s) < want) {
 		if (nym_now_ms() > end)
