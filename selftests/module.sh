@@ -100,7 +100,7 @@ leave_many() {
 }
 
 echo "TAP version 13"
-echo "1..17"
+echo "1..18"
 check "an open socket keeps the module" stays_while_in_use
 check "without sockets it unloads" unload
 check "and the family is gone" has_no_family 18
