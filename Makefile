@@ -143,14 +143,19 @@ check-all:
 # kernel is built for it the first time. It is some times slower.
 watched = TESTS='$(TESTS)' CHECK_TIMEOUT=3600 TEST_TIMEOUT=1200 TEST_SLOWER=8
 
+# Emulated processors spend much of their time waiting for each other: only tests
+# of what happens at the same time have two.
+apart = PARTS=2 RACES='await_test dgram_flow_test fair_test fuzz.sh load_test race_test \
+	restart_test rights_race_test share_test stress_test unload_test waits_test'
+
 check-debug:
-	+@kernel=$$(qemu/debug-kernel kasan) && KERNELS=$$kernel $(watched) qemu/check
+	+@kernel=$$(qemu/debug-kernel kasan) && KERNELS=$$kernel $(watched) $(apart) qemu/check
 
 check-races:
 	+@kernel=$$(qemu/debug-kernel kcsan) && KERNELS=$$kernel $(watched) qemu/check
 
 coverage:
-	+@$(watched) qemu/coverage
+	+@$(watched) $(apart) qemu/coverage
 
 # So many calls; without a seed, other ones each time.
 CALLS ?= 10000000
