@@ -31,6 +31,11 @@ struct world {
 static char bytes[BIG];
 static char room[BIG];
 
+static bool is_lack(int err)
+{
+	return err == ENOMEM || err == ENOBUFS || err == EFAULT || err == ENFILE;
+}
+
 static void clear(struct world *w)
 {
 	int *fds[] = { &w->l, &w->a, &w->b, &w->c };
@@ -443,7 +448,7 @@ static bool try_nth(struct __test_metadata *_metadata, const struct scenario *s,
 	err = errno;
 	happened = !nym_inject_left(fd, nth);
 	if (ret < 0) {
-		EXPECT_TRUE(happened && nym_is_lack(err)) {
+		EXPECT_TRUE(happened && is_lack(err)) {
 			TH_LOG("%s, %d: %s", s->name, nth, strerrorname_np(err));
 		}
 		ret = s->call(w);

@@ -55,10 +55,4 @@ static inline int nym_inject_left(int fd, int nth)
 	return left;
 }
 
-/* Whether @err is what a call says that something was missing for. */
-static inline bool nym_is_lack(int err)
-{
-	return err == ENOMEM || err == ENOBUFS || err == EFAULT || err == ENFILE;
-}
-
 #endif /* NYM_INJECT_H */
