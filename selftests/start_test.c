@@ -9,7 +9,6 @@
 #include "nym_inject.h"
 
 #define NTH_MAX	10000	/* unshare() has not so many */
-#define OURS	150	/* nym comes last, for it was loaded last, with fewer */
 
 FIXTURE(start)
 {
@@ -44,6 +43,10 @@ static int new_namespace(int nth, int *err)
 	return nym_inject_left(fd, nth);
 }
 
+/*
+ * What Linux has built in starts before nym, and devices after it, with about as
+ * many chances each: nym's are in the middle.
+ */
 TEST_F(start, namespace_that_lacks_something)
 {
 	int nth, all = 0, left, err, i, failed = 0;
@@ -54,9 +57,7 @@ TEST_F(start, namespace_that_lacks_something)
 		ASSERT_EQ(0, err);
 	}
 	ASSERT_GT(NTH_MAX, all);
-	ASSERT_LT(OURS, all);
-	for (nth = all - OURS, left = 0; !left; nth++) {
-		ASSERT_GT(all + OURS, nth);
+	for (nth = all / 4; nth < all - all / 3; nth++) {
 		left = new_namespace(nth, &err);
 		if (err) {
 			/* What is not nym's may have another errno. */
@@ -70,7 +71,7 @@ TEST_F(start, namespace_that_lacks_something)
 		}
 	}
 	EXPECT_LT(0, failed);
-	TH_LOG("%d chances to fail, %d of the last for good", all, failed);
+	TH_LOG("of %d chances to fail, %d in the middle for good", all, failed);
 }
 
 NYM_TEST_MAIN
