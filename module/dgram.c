@@ -424,8 +424,17 @@ static bool nym_dgram_may_sleep(struct sock *sk, int how)
 	       !(READ_ONCE(sk->sk_shutdown) & how);
 }
 
+/*
+ * Is a sender still to wait at this name, @on if only because its socket is
+ * connected there? Whoever connects it elsewhere wakes it up, if it sleeps.
+ */
+static bool nym_dgram_stays(struct sock *sk, const struct nym_endpoint *ep, bool on)
+{
+	return !on || nym_dgram_is_dest(sk, ep, 0);
+}
+
 /* Sleeps until somebody may have the name, or the shutdown @how. */
-static long nym_dgram_wait_name(struct sock *sk, struct nym_endpoint *ep,
+static long nym_dgram_wait_name(struct sock *sk, struct nym_endpoint *ep, bool on,
 				int how, long timeo)
 {
 	DEFINE_WAIT(name);
@@ -433,7 +442,8 @@ static long nym_dgram_wait_name(struct sock *sk, struct nym_endpoint *ep,
 
 	add_wait_queue(sk_sleep(sk), &own);
 	prepare_to_wait(&ep->wait, &name, TASK_INTERRUPTIBLE);
-	if (nym_dgram_is_awaited(sk, ep) && nym_dgram_may_sleep(sk, how))
+	if (nym_dgram_is_awaited(sk, ep) && nym_dgram_stays(sk, ep, on) &&
+	    nym_dgram_may_sleep(sk, how))
 		timeo = schedule_timeout(timeo);
 	finish_wait(&ep->wait, &name);
 	finish_wait(sk_sleep(sk), &own);
@@ -446,7 +456,7 @@ static long nym_dgram_wait_name(struct sock *sk, struct nym_endpoint *ep,
  * time that room was made.
  */
 static long nym_dgram_wait_room(struct sock *sk, const struct nym_room *room,
-				struct nym_dgram *d, long timeo)
+				struct nym_dgram *d, bool on, long timeo)
 {
 	wait_queue_head_t *queue = nym_room_wait(room);
 	DEFINE_WAIT(wait);
@@ -455,7 +465,7 @@ static long nym_dgram_wait_room(struct sock *sk, const struct nym_room *room,
 	add_wait_queue(sk_sleep(sk), &own);
 	prepare_to_wait_exclusive(queue, &wait, TASK_INTERRUPTIBLE);
 	if (nym_room_is_full(room, sk, d->cost) && !nym_room_has_moved(room) &&
-	    nym_dgram_may_sleep(sk, SEND_SHUTDOWN))
+	    nym_dgram_stays(sk, room->ep, on) && nym_dgram_may_sleep(sk, SEND_SHUTDOWN))
 		timeo = schedule_timeout(timeo);
 	finish_wait(queue, &wait);
 	finish_wait(sk_sleep(sk), &own);
@@ -481,7 +491,7 @@ static int nym_dgram_waited(struct sock *sk, struct nym_endpoint *ep, bool on,
 {
 	if (signal_pending(current))
 		return sock_intr_errno(timeo);
-	if (on && !nym_dgram_is_dest(sk, ep, 0))
+	if (!nym_dgram_stays(sk, ep, on))
 		return -ESTALE;
 	return nym_dgram_may_send(sk);
 }
@@ -528,7 +538,7 @@ static int nym_dgram_deliver_to(struct sock *sk, struct nym_room *room, unsigned
 		if (waited && now != round)
 			nym_room_wake(nym_room_wait(room));
 		round = now;
-		*timeo = nym_dgram_wait_room(sk, room, d, *timeo);
+		*timeo = nym_dgram_wait_room(sk, room, d, on, *timeo);
 		waited = true;
 		err = nym_dgram_waited(sk, room->ep, on, *timeo);
 		if (!err && nym_room_has_moved(room))
@@ -559,7 +569,7 @@ static int nym_dgram_await(struct sock *sk, struct nym_endpoint *ep, bool on,
 				continue;
 			return -EAGAIN;
 		}
-		*timeo = nym_dgram_wait_name(sk, ep, SEND_SHUTDOWN, *timeo);
+		*timeo = nym_dgram_wait_name(sk, ep, on, SEND_SHUTDOWN, *timeo);
 		err = nym_dgram_waited(sk, ep, on, *timeo);
 		if (err)
 			return err;
@@ -986,7 +996,7 @@ static int nym_dgram_connect_wait(struct sock *sk, struct nym_endpoint *ep,
 			continue;
 		if (!timeo)
 			return now ? -EINPROGRESS : -EAGAIN;
-		timeo = nym_dgram_wait_name(sk, ep, 0, timeo);
+		timeo = nym_dgram_wait_name(sk, ep, false, 0, timeo);
 		if (signal_pending(current))
 			return sock_intr_errno(timeo);
 		err = sock_error(sk);
