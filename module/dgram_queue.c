@@ -88,6 +88,22 @@ static unsigned long nym_dgram_user(const struct sock *from)
 	return __kuid_val(nym_dgram_uid(from));
 }
 
+/*
+ * Counts what a sender has under way. A count that overflows would never let go
+ * of the socket, so other threads must not add to it in between.
+ */
+static bool nym_dgram_reserve(struct sock *sk, u32 cost)
+{
+	atomic_t *sent = &sk->sk_wmem_alloc.refs;
+	int old = atomic_read(sent);
+
+	do {
+		if (cost > NYM_DGRAM_SENT_MAX || old > NYM_DGRAM_SENT_MAX - (int)cost)
+			return false;
+	} while (!atomic_try_cmpxchg(sent, &old, old + (int)cost));
+	return true;
+}
+
 /**
  * nym_dgram_alloc() - a datagram, still without its bytes
  * @sk: the sender
@@ -102,13 +118,13 @@ struct nym_dgram *nym_dgram_alloc(struct sock *sk, size_t len)
 	u32 cost = nym_dgram_cost(len);
 	struct nym_dgram *d;
 
-	/* A count that overflows would never let go of the socket. */
-	if (cost > NYM_DGRAM_SENT_MAX ||
-	    refcount_read(&sk->sk_wmem_alloc) > NYM_DGRAM_SENT_MAX - cost)
+	if (!nym_dgram_reserve(sk, cost))
 		return ERR_PTR(-ENOBUFS);
 	d = nym_dgram_memory(cost);
-	if (!d)
+	if (!d) {
+		WARN_ON_ONCE(refcount_sub_and_test(cost, &sk->sk_wmem_alloc));
 		return ERR_PTR(-ENOMEM);
+	}
 	memset(d, 0, sizeof(*d));
 	d->sender.key = (unsigned long)sk;
 	d->user.key = nym_dgram_user(sk);
@@ -116,7 +132,6 @@ struct nym_dgram *nym_dgram_alloc(struct sock *sk, size_t len)
 	d->len = len;
 	refcount_set(&d->ref, 1);
 	d->from = sk;
-	refcount_add(cost, &sk->sk_wmem_alloc);
 	return d;
 }
 
