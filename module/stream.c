@@ -30,8 +30,11 @@ static ssize_t nym_stream_write(struct sock *sk, struct nym_conn *conn, int side
 		err = nym_marks_add(&conn->marks[side], out, cur.pos, control);
 	else
 		err = cur.err;
-	if (err)
+	if (err) {
 		cur.pos = out->tail;
+		/* What went before may be continued, as io_uring does. */
+		iov_iter_revert(from, done);
+	}
 	nym_ring_commit(out, &cur);
 	if (err)
 		return err;
