@@ -253,7 +253,8 @@ void nym_conn_close(struct nym_conn *conn, int side, bool reset)
 	 * was sent, or the sender sees that nobody will read it.
 	 */
 	smp_mb();
-	if (reset || nym_ring_used(in))
+	/* What came after the reader was told the end was never sent. */
+	if (reset || nym_recv_queued(in))
 		nym_conn_reset(conn, !side);
 
 	nym_conn_shutdown(conn, side, SHUTDOWN_MASK);

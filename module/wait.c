@@ -146,7 +146,7 @@ unsigned int nym_recv_over(const struct sock *sk, const struct nym_ring *in)
  * nym_recv_queued() - is there something to read?
  * @in: the ring
  *
- * Context: @in->rlock held
+ * Context: @in->rlock held, or nobody else reads any more
  * Return: true if there is, and the reader has not been told the end
  */
 bool nym_recv_queued(const struct nym_ring *in)
