@@ -278,7 +278,8 @@ static void nym_files_dequeue(struct nym_files *files)
 
 /**
  * nym_files_move() - the queue they are in is another socket's now
- * @marks: list of struct nym_mark, whose descriptors are meant
+ * @marks: list of struct nym_mark, whose descriptors are meant; some are nym
+ *	sockets, and they are in flight
  * @to: the socket; NULL if nobody's for now
  *
  * Context: any but interrupts
@@ -288,19 +289,15 @@ bool nym_files_move(const struct list_head *marks, struct sock *to)
 {
 	struct nym_files *files;
 	struct nym_mark *mark;
-	bool may = true;
+	bool may;
 
 	spin_lock(&nym_files_lock);
+	may = !to || !nym_sk(to)->inflight;
+	if (!may)
+		goto out;
 	list_for_each_entry(mark, marks, list) {
 		files = mark->control.files;
-		if (files && files->nsocks && !nym_files_may_move(files, to)) {
-			may = false;
-			break;
-		}
-	}
-	list_for_each_entry(mark, marks, list) {
-		files = mark->control.files;
-		if (!may || !files || !files->nsocks)
+		if (!files || !files->nsocks)
 			continue;
 		if (files->carrier)
 			nym_sk(files->carrier)->carries -= files->nsocks;
@@ -308,6 +305,7 @@ bool nym_files_move(const struct list_head *marks, struct sock *to)
 			nym_sk(to)->carries += files->nsocks;
 		files->carrier = to;
 	}
+out:
 	spin_unlock(&nym_files_lock);
 	return may;
 }
