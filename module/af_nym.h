@@ -134,6 +134,7 @@ struct nym_member {
  * struct nym_caller - one user's calls to an endpoint
  * @node: in the endpoint's callers
  * @turn: in the endpoint's turns, if it has parked calls
+ * @favoured: in the endpoint's, too, if the first of them is privileged
  * @parked: those, oldest first
  * @uid: the user
  * @npending: how many of its calls are pending
@@ -142,6 +143,7 @@ struct nym_member {
 struct nym_caller {
 	struct rb_node node;
 	struct list_head turn;
+	struct list_head favoured;
 	struct list_head parked;
 	kuid_t uid;
 	unsigned int npending;
@@ -153,6 +155,7 @@ struct nym_caller {
  * @callers: whose they are, by user
  * @spare: a caller without calls, kept for the next
  * @turns: callers with parked calls, in the order of their turn to move one up
+ * @favoured: those of them that need not leave a reserve, in turn, too
  * @orphans: pending calls that no member has for now, oldest first
  * @laden: those of them that carry nym sockets
  * @refusable: parked calls that do not wait for the name, oldest first
@@ -160,8 +163,7 @@ struct nym_caller {
  * @npending: how many are pending, at members or as orphans
  * @nshut: how many of these are at members that take no more
  * @nparked: how many are parked
- * @nprivileged: how many of these were privileged when they were parked
- * @reowned: since then the name has got another owner, whose calls are others
+ * @reowned: the name has got another owner: who is favoured is to be seen
  * @limit: how many may be pending: the sum over open members
  * @nopen: how many members are open
  * @refused: how many callers have been turned away
@@ -173,6 +175,7 @@ struct nym_backlog {
 	struct rb_root callers;
 	struct nym_caller *spare;
 	struct list_head turns;
+	struct list_head favoured;
 	struct list_head orphans;
 	struct list_head laden;
 	struct list_head refusable;
@@ -180,7 +183,6 @@ struct nym_backlog {
 	unsigned int npending;
 	unsigned int nshut;
 	unsigned int nparked;
-	unsigned int nprivileged;
 	bool reowned;
 	unsigned int limit;
 	unsigned int nopen;
@@ -283,7 +285,6 @@ struct nym_end {
  * @error: why it was refused; before the state says so
  * @queue: in the backlog; the endpoint's lock
  * @refusable: if parked: among those that may be refused; likewise
- * @privileged: if parked: it was counted as privileged; likewise
  * @caller: whose it is, while in the backlog; likewise
  * @user: who is charged for it while it is parked, or NULL; a reference
  * @pid: the caller's, for the socket that accept() will make
@@ -298,7 +299,6 @@ struct nym_conn {
 	u8 state;
 	bool waits;
 	bool admin;
-	bool privileged;
 	unsigned long reign;
 	int error;
 	struct list_head queue;

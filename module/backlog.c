@@ -46,6 +46,7 @@ void nym_backlog_init(struct nym_backlog *backlog)
 {
 	backlog->callers = RB_ROOT;
 	INIT_LIST_HEAD(&backlog->turns);
+	INIT_LIST_HEAD(&backlog->favoured);
 	INIT_LIST_HEAD(&backlog->orphans);
 	INIT_LIST_HEAD(&backlog->laden);
 	INIT_LIST_HEAD(&backlog->refusable);
@@ -101,6 +102,7 @@ static struct nym_caller *nym_caller_get(struct nym_backlog *backlog, kuid_t uid
 	caller->nparked = 0;
 	INIT_LIST_HEAD(&caller->parked);
 	INIT_LIST_HEAD(&caller->turn);
+	INIT_LIST_HEAD(&caller->favoured);
 	rb_link_node(&caller->node, parent, link);
 	rb_insert_color(&caller->node, &backlog->callers);
 	return caller;
@@ -124,8 +126,6 @@ static void nym_call_count_parked(struct nym_backlog *backlog,
 {
 	caller->nparked += n;
 	WRITE_ONCE(backlog->nparked, backlog->nparked + n);
-	if (!backlog->nparked)
-		backlog->reowned = false;
 }
 
 static void nym_call_count_pending(struct nym_backlog *backlog,
@@ -162,32 +162,43 @@ static bool nym_call_is_privileged(const struct nym_endpoint *ep,
 	return call->admin || uid_eq(call->cred->fsuid, ep->owner);
 }
 
+/* The first of a user's parked calls is another one, or counts as another. */
+static void nym_caller_weigh(struct nym_endpoint *ep, struct nym_caller *caller)
+{
+	struct nym_conn *call;
+
+	call = list_first_entry_or_null(&caller->parked, struct nym_conn, queue);
+	if (!call || !nym_call_is_privileged(ep, call))
+		list_del_init(&caller->favoured);
+	else if (list_empty(&caller->favoured))
+		list_add_tail(&caller->favoured, &ep->backlog.favoured);
+}
+
 static void nym_call_park(struct nym_endpoint *ep, struct nym_conn *call,
 			  struct nym_caller *caller)
 {
 	struct nym_backlog *backlog = &ep->backlog;
 
 	call->caller = caller;
-	call->privileged = nym_call_is_privileged(ep, call);
-	backlog->nprivileged += call->privileged;
 	list_add_tail(&call->queue, &caller->parked);
 	INIT_LIST_HEAD(&call->refusable);
 	if (!call->waits)
 		list_add_tail(&call->refusable, &backlog->refusable);
 	if (!caller->nparked)
 		list_add_tail(&caller->turn, &backlog->turns);
+	nym_caller_weigh(ep, caller);
 	nym_call_count_parked(backlog, caller, 1);
 }
 
 /* Out of the parked ones; @call->caller stays counted by what comes next. */
-static void nym_call_unpark(struct nym_backlog *backlog, struct nym_conn *call)
+static void nym_call_unpark(struct nym_endpoint *ep, struct nym_conn *call)
 {
 	struct nym_caller *caller = call->caller;
 
 	list_del(&call->queue);
 	list_del(&call->refusable);
-	backlog->nprivileged -= call->privileged;
-	nym_call_count_parked(backlog, caller, -1);
+	nym_caller_weigh(ep, caller);
+	nym_call_count_parked(&ep->backlog, caller, -1);
 	if (!caller->nparked)
 		list_del_init(&caller->turn);
 	nym_call_uncharge(call);
@@ -199,6 +210,8 @@ static void nym_caller_had_turn(struct nym_backlog *backlog,
 {
 	if (caller->nparked)
 		list_move_tail(&caller->turn, &backlog->turns);
+	if (!list_empty(&caller->favoured))
+		list_move_tail(&caller->favoured, &backlog->favoured);
 }
 
 /* Puts a pending call at the end of a member's queue; under RCU, too. */
@@ -387,7 +400,7 @@ static void nym_call_refuse(struct nym_endpoint *ep, struct nym_conn *call, int 
 	/* Its socket stays: to go, it must take the call out first. */
 	struct sock *sk = nym_locked_sock(ep, call->end[NYM_CALLER].sk);
 
-	nym_call_unpark(&ep->backlog, call);
+	nym_call_unpark(ep, call);
 	nym_caller_put(&ep->backlog, call->caller);
 	call->caller = NULL;
 	call->error = err;
@@ -396,7 +409,27 @@ static void nym_call_refuse(struct nym_endpoint *ep, struct nym_conn *call, int 
 	nym_call_set(call, NYM_CALL_REFUSED);
 }
 
-/* The parked call that may move on, of the users in turn. The lock is held. */
+/* The first parked call of those with privilege, or NULL. The lock is held. */
+static struct nym_conn *nym_backlog_favoured(struct nym_endpoint *ep)
+{
+	struct nym_backlog *backlog = &ep->backlog;
+	struct nym_caller *caller;
+
+	if (backlog->reowned) {
+		backlog->reowned = false;
+		list_for_each_entry(caller, &backlog->turns, turn)
+			nym_caller_weigh(ep, caller);
+	}
+	caller = list_first_entry_or_null(&backlog->favoured, struct nym_caller,
+					  favoured);
+	return caller ? list_first_entry(&caller->parked, struct nym_conn, queue) : NULL;
+}
+
+/*
+ * The parked call that may move on, of the users in turn. There may be as many
+ * users as there are numbers for them. While there is room for all, only those
+ * who have pending calls may have to wait, and these are few. The lock is held.
+ */
 static struct nym_conn *nym_backlog_next(struct nym_endpoint *ep)
 {
 	struct nym_backlog *backlog = &ep->backlog;
@@ -405,10 +438,8 @@ static struct nym_conn *nym_backlog_next(struct nym_endpoint *ep)
 
 	if (nym_backlog_used(backlog) >= backlog->limit)
 		return NULL;
-	/* There may be as many users as numbers for them: look only if it helps. */
-	if (nym_backlog_used(backlog) >= nym_backlog_common(backlog) &&
-	    !backlog->nprivileged && !backlog->reowned)
-		return NULL;
+	if (nym_backlog_used(backlog) >= nym_backlog_common(backlog))
+		return nym_backlog_favoured(ep);
 	list_for_each_entry(caller, &backlog->turns, turn) {
 		call = list_first_entry(&caller->parked, struct nym_conn, queue);
 		if (nym_call_may_pend(ep, call, caller))
@@ -434,7 +465,7 @@ static struct nym_step nym_backlog_promote_locked(struct nym_endpoint *ep)
 		nym_call_refuse(ep, call, err);
 		return step;
 	}
-	nym_call_unpark(&ep->backlog, call);
+	nym_call_unpark(ep, call);
 	nym_caller_had_turn(&ep->backlog, call->caller);
 	nym_call_promote(ep, call, call->caller, member);
 	refcount_inc(&call->ref);
@@ -1005,7 +1036,7 @@ bool nym_backlog_withdraw(struct nym_endpoint *ep, struct nym_conn *call)
 	spin_lock(&ep->lock);
 	parked = call->state == NYM_CALL_PARKED;
 	if (parked) {
-		nym_call_unpark(&ep->backlog, call);
+		nym_call_unpark(ep, call);
 		nym_caller_put(&ep->backlog, call->caller);
 		call->caller = NULL;
 		nym_call_set(call, NYM_CALL_REFUSED);
