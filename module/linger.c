@@ -25,7 +25,7 @@ static void nym_linger_schedule(struct nym_net *nn, ktime_t now)
 		return;
 	/* A little later rather than too early. */
 	ms = ktime_ms_delta(first->expires, now) + 1;
-	mod_delayed_work(system_wq, &nn->linger_work,
+	mod_delayed_work(system_long_wq, &nn->linger_work,
 			 msecs_to_jiffies(clamp_t(s64, ms, 1, NYM_LINGER_MAX)) + 1);
 }
 
