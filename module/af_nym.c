@@ -438,6 +438,8 @@ static int __init nym_init(void)
 
 out_net:
 	unregister_pernet_subsys(&nym_net_ops);
+	/* What was reserved by then may still be on its way, see sysctl.c. */
+	rcu_barrier();
 out_dgram:
 	proto_unregister(&nym_dgram_proto);
 out_proto:
