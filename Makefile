@@ -152,7 +152,7 @@ check-debug:
 	+@kernel=$$(qemu/debug-kernel kasan) && KERNELS=$$kernel $(watched) $(apart) qemu/check
 
 check-races:
-	+@kernel=$$(qemu/debug-kernel kcsan) && KERNELS=$$kernel $(watched) qemu/check
+	+@kernel=$$(qemu/debug-kernel kcsan) && KERNELS=$$kernel $(watched) PARTS=2 qemu/check
 
 coverage:
 	+@$(watched) $(apart) qemu/coverage
