@@ -421,9 +421,12 @@ static int __init nym_init(void)
 	err = nym_registry_cache_init();
 	if (err)
 		goto out_marks;
-	err = proto_register(&nym_proto, 1);
+	err = nym_users_init();
 	if (err)
 		goto out_registry;
+	err = proto_register(&nym_proto, 1);
+	if (err)
+		goto out_users;
 	nym_dgram_proto.obj_size = nym_dgram_obj_size();
 	err = proto_register(&nym_dgram_proto, 1);
 	if (err)
@@ -444,6 +447,8 @@ out_dgram:
 	proto_unregister(&nym_dgram_proto);
 out_proto:
 	proto_unregister(&nym_proto);
+out_users:
+	nym_users_exit();
 out_registry:
 	nym_registry_cache_exit();
 out_marks:
@@ -464,6 +469,7 @@ static void __exit nym_exit(void)
 	rcu_barrier();
 	proto_unregister(&nym_dgram_proto);
 	proto_unregister(&nym_proto);
+	nym_users_exit();
 	nym_registry_cache_exit();
 	nym_marks_cache_exit();
 	nym_conn_cache_exit();

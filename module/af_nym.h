@@ -24,7 +24,6 @@
  *   marks->lock     what goes along with a ring's bytes; spins (ancillary.h)
  *   dsk->lock       a datagram socket's queue; spins, two never nest (dgram.h)
  *   nym_files_lock  which sockets are in flight and where (files.c); innermost
- *   nym_users_lock  the users (user.c); innermost, also inside ep->lock
  *   sk_peer_lock    a socket's peer credentials; innermost, spins
  *   bucket lock     a chain of the list of all sockets; innermost, spins
  *
@@ -41,8 +40,8 @@
  *             held by the backlog until accept(). Freed after a grace period,
  *             because poll() looks at a call without a lock.
  *   user      counted: one reference for each of its descriptors' messages in
- *             flight, its names and its parked calls. It is in a table as long
- *             as that.
+ *             flight, its names and its parked calls. The last one takes it out
+ *             of its table; freed after a grace period.
  *
  * Without a lock
  *   Where two sides meet without a lock that both hold, litmus tests say what
@@ -375,21 +374,31 @@ struct nym_bucket {
 #define NYM_FILES_DEFAULT	65536
 
 /**
+ * struct nym_user_key - who is counted where
+ * @nn: the namespace, or NULL
+ * @uid: the user
+ */
+struct nym_user_key {
+	struct nym_net *nn;
+	kuid_t uid;
+};
+
+/**
  * struct nym_user - what a user makes the kernel hold
  * @node: in the table of users
  * @ref: see the top of this file
- * @uid: the user
- * @nn: the namespace in which it is counted, or NULL
+ * @key: the user, and the namespace in which it is counted
+ * @rcu: frees it
  * @files: descriptors in flight
  * @names: names it has bound
  * @parked: its parked calls
  * @orphans: pending calls at its names that no socket has
  */
 struct nym_user {
-	struct hlist_node node;
+	struct rhash_head node;
 	refcount_t ref;
-	kuid_t uid;
-	struct nym_net *nn;
+	struct nym_user_key key;
+	struct rcu_head rcu;
 	atomic_t files;
 	atomic_t names;
 	atomic_t parked;
@@ -458,8 +467,7 @@ struct nym_stats {
  * @last_id: the last number the kernel chose for a name
  * @sockets: all sockets, for /proc/net/nym
  * @nnames: how many names have an owner
- * @nusers: how many users something is counted of; see user.c; also read
- *	without its lock
+ * @nusers: how many users something is counted of
  * @max_names: how many names a user may bind; it and the next two are written by
  *	proc_dointvec_minmax(), and read at any time
  * @max_parked: how many parked calls, and how many orphans, a user may have
@@ -477,7 +485,7 @@ struct nym_net {
 	atomic64_t last_id;
 	struct nym_bucket sockets[NYM_SOCK_BUCKETS];
 	atomic_t nnames;
-	unsigned int nusers;
+	atomic_t nusers;
 	unsigned int max_names;
 	unsigned int max_parked;
 	unsigned int max_files;
@@ -695,6 +703,8 @@ __poll_t nym_poll(struct file *file, struct socket *sock, poll_table *wait);
 /* user.c */
 struct nym_user *nym_user_get(struct nym_net *nn, kuid_t uid);
 void nym_user_put(struct nym_user *user);
+int nym_users_init(void);
+void nym_users_exit(void);
 
 /* sysctl.c */
 bool nym_reserved(const struct net *net, const struct nym_name *name);

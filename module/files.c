@@ -260,7 +260,7 @@ int nym_files_queue(struct nym_files *files, struct sock *to)
 	}
 	if (!err) {
 		files->sent = true;
-		nym_stat_add(files->local->nn, NYM_STAT_FILES_SENT,
+		nym_stat_add(files->local->key.nn, NYM_STAT_FILES_SENT,
 			     files->list->count);
 	}
 	return err;
@@ -321,7 +321,7 @@ static int nym_files_room(const struct msghdr *msg)
 /* Counts what has been sent: so many are received, the rest is closed. */
 static void nym_files_count_end(const struct nym_files *files, int received)
 {
-	struct nym_net *nn = files->local->nn;
+	struct nym_net *nn = files->local->key.nn;
 
 	if (!files->sent)
 		return;

@@ -218,7 +218,7 @@ static struct nym_user *nym_name_charge(struct net *net, kuid_t uid)
 
 	if (!user)
 		return ERR_PTR(-ENOMEM);
-	atomic_inc(&user->nn->nnames);
+	atomic_inc(&user->key.nn->nnames);
 	if (atomic_inc_return(&user->names) > max && !capable(CAP_NET_ADMIN)) {
 		nym_name_uncharge(user);
 		return ERR_PTR(-EDQUOT);
@@ -234,7 +234,7 @@ static struct nym_user *nym_name_charge(struct net *net, kuid_t uid)
  */
 void nym_name_uncharge(struct nym_user *user)
 {
-	atomic_dec(&user->nn->nnames);
+	atomic_dec(&user->key.nn->nnames);
 	atomic_dec(&user->names);
 	nym_user_put(user);
 }

@@ -3,8 +3,7 @@
  * Statistics of a network namespace, and /proc/net/nym_stats, which shows them.
  *
  * Every processor counts for itself and without a lock; readers add up. What
- * is, not what has happened, is counted where it is kept: the users and their
- * names under the lock of the users.
+ * is, not what has happened, is counted where it is kept.
  */
 #include <linux/percpu.h>
 #include <linux/proc_fs.h>
@@ -54,7 +53,7 @@ static int nym_stats_show(struct seq_file *seq, void *v)
 	seq_printf(seq, "%s %lu\n", nym_stat_names[NYM_STAT_SOCKETS],
 		   nym_stat_sum(nn, NYM_STAT_SOCKETS));
 	seq_printf(seq, "names %d\nusers %u\n", atomic_read(&nn->nnames),
-		   READ_ONCE(nn->nusers));
+		   atomic_read(&nn->nusers));
 	for (i = NYM_STAT_SOCKETS + 1; i < NYM_STATS; i++)
 		seq_printf(seq, "%s %lu\n", nym_stat_names[i],
 			   nym_stat_sum(nn, i));

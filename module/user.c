@@ -2,45 +2,61 @@
 /*
  * Users: what each of them makes the kernel hold.
  *
- * A user is known as long as something of it is counted. Finding, making and
- * forgetting one happen under one lock, which is innermost and spins.
+ * A user is known as long as something of it is counted. There may be as many as
+ * there are numbers for them, in each namespace: they are in one table that grows,
+ * and are found in it under RCU.
  */
-#include <linux/hash.h>
+#include <linux/rhashtable.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 
 #include "af_nym.h"
 
-#define NYM_USER_BUCKETS	1024
+static struct rhashtable nym_users;
 
-static DEFINE_SPINLOCK(nym_users_lock);
-static struct hlist_head nym_users[NYM_USER_BUCKETS];
+static const struct rhashtable_params nym_users_params = {
+	.head_offset = offsetof(struct nym_user, node),
+	.key_offset = offsetof(struct nym_user, key),
+	/* Not what fills it up. */
+	.key_len = offsetofend(struct nym_user_key, uid),
+	.automatic_shrinking = true,
+};
 
-static struct hlist_head *nym_user_chain(const struct nym_net *nn, kuid_t uid)
-{
-	return &nym_users[hash_32(__kuid_val(uid) ^ hash_ptr(nn, 32),
-				  ilog2(NYM_USER_BUCKETS))];
-}
-
-/* The lock is held. */
-static void nym_user_count(struct nym_net *nn, int n)
-{
-	if (nn)
-		WRITE_ONCE(nn->nusers, nn->nusers + n);
-}
-
-/* With a reference, or NULL; the lock is held. */
-static struct nym_user *nym_user_find(const struct nym_net *nn, kuid_t uid)
+/* With a reference, or NULL. */
+static struct nym_user *nym_user_find(const struct nym_user_key *key)
 {
 	struct nym_user *user;
 
-	lockdep_assert_held(&nym_users_lock);
-	hlist_for_each_entry(user, nym_user_chain(nn, uid), node) {
-		if (user->nn == nn && uid_eq(user->uid, uid)) {
-			refcount_inc(&user->ref);
-			return user;
-		}
+	rcu_read_lock();
+	user = rhashtable_lookup(&nym_users, key, nym_users_params);
+	if (user && !refcount_inc_not_zero(&user->ref))
+		user = NULL;
+	rcu_read_unlock();
+	return user;
+}
+
+/*
+ * Puts a new user into the table, unless it is there already. Returns that one,
+ * or @user, with a reference; NULL if there is no memory.
+ */
+static struct nym_user *nym_user_insert(struct nym_user *user)
+{
+	struct nym_user *old;
+
+	for (;;) {
+		rcu_read_lock();
+		old = rhashtable_lookup_get_insert_fast(&nym_users, &user->node,
+							nym_users_params);
+		if (IS_ERR_OR_NULL(old) || refcount_inc_not_zero(&old->ref))
+			break;
+		/* It is on its way out of the table; whoever removes it must run. */
+		rcu_read_unlock();
+		schedule_timeout_uninterruptible(1);
 	}
-	return NULL;
+	rcu_read_unlock();
+	if (IS_ERR(old))
+		return NULL;
+	return old ? old : user;
 }
 
 /**
@@ -53,31 +69,22 @@ static struct nym_user *nym_user_find(const struct nym_net *nn, kuid_t uid)
  */
 struct nym_user *nym_user_get(struct nym_net *nn, kuid_t uid)
 {
-	struct nym_user *user, *new;
+	struct nym_user_key key = { .nn = nn, .uid = uid };
+	struct nym_user *user = nym_user_find(&key), *new;
 
-	spin_lock(&nym_users_lock);
-	user = nym_user_find(nn, uid);
-	spin_unlock(&nym_users_lock);
 	if (user)
 		return user;
-
 	new = kzalloc(sizeof(*new), GFP_KERNEL_ACCOUNT);
 	if (!new)
 		return NULL;
-	new->nn = nn;
-	new->uid = uid;
+	new->key = key;
 	refcount_set(&new->ref, 1);
-
-	spin_lock(&nym_users_lock);
-	user = nym_user_find(nn, uid);
-	if (!user) {
-		hlist_add_head(&new->node, nym_user_chain(nn, uid));
-		nym_user_count(nn, 1);
-	}
-	spin_unlock(&nym_users_lock);
-	if (!user)
-		return new;
-	kfree(new);
+	user = nym_user_insert(new);
+	if (user != new)
+		/* Nobody has seen it. */
+		kfree(new);
+	else if (nn)
+		atomic_inc(&nn->nusers);
 	return user;
 }
 
@@ -89,15 +96,29 @@ struct nym_user *nym_user_get(struct nym_net *nn, kuid_t uid)
  */
 void nym_user_put(struct nym_user *user)
 {
-	bool last;
+	struct nym_net *nn = user->key.nn;
 
-	spin_lock(&nym_users_lock);
-	last = refcount_dec_and_test(&user->ref);
-	if (last) {
-		hlist_del(&user->node);
-		nym_user_count(user->nn, -1);
-	}
-	spin_unlock(&nym_users_lock);
-	if (last)
-		kfree(user);
+	if (!refcount_dec_and_test(&user->ref))
+		return;
+	rhashtable_remove_fast(&nym_users, &user->node, nym_users_params);
+	if (nn)
+		atomic_dec(&nn->nusers);
+	kfree_rcu(user, rcu);
+}
+
+/**
+ * nym_users_init() - at module load
+ * Return: 0 or an error
+ */
+int __init nym_users_init(void)
+{
+	return rhashtable_init(&nym_users, &nym_users_params);
+}
+
+/**
+ * nym_users_exit() - at module unload, after the last one has gone
+ */
+void nym_users_exit(void)
+{
+	rhashtable_destroy(&nym_users);
 }
