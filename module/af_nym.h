@@ -285,7 +285,9 @@ struct nym_end {
  * @queue: in the backlog; the endpoint's lock
  * @refusable: if parked: among those that may be refused; likewise
  * @caller: whose it is, while in the backlog; likewise
- * @user: who is charged for it while it is parked, or NULL; a reference
+ * @user: who is charged for it while it is parked, or too much for the member
+ *	that has it; or NULL; a reference
+ * @surplus: it is charged as too much, not as parked
  * @pid: the caller's, for the socket that accept() will make
  * @cred: the caller's, likewise
  * @rcu: frees it
@@ -298,6 +300,7 @@ struct nym_conn {
 	u8 state;
 	bool waits;
 	bool admin;
+	bool surplus;
 	unsigned long reign;
 	int error;
 	struct list_head queue;
@@ -392,7 +395,8 @@ struct nym_user_key {
  * @files: descriptors in flight
  * @names: names it has bound
  * @parked: its parked calls
- * @orphans: pending calls at its names that no socket has
+ * @orphans: pending calls at its names that no socket has, or that one has got
+ *	from others without having room for them
  */
 struct nym_user {
 	struct rhash_head node;

@@ -136,7 +136,7 @@ static void nym_call_count_pending(struct nym_backlog *backlog,
 }
 
 /**
- * nym_call_uncharge() - a call is not parked any more
+ * nym_call_uncharge() - a call is not parked, or not too much, any more
  * @call: the call, charged or not
  *
  * Context: any but interrupts
@@ -145,9 +145,10 @@ void nym_call_uncharge(struct nym_conn *call)
 {
 	if (!call->user)
 		return;
-	atomic_dec(&call->user->parked);
+	atomic_dec(call->surplus ? &call->user->orphans : &call->user->parked);
 	nym_user_put(call->user);
 	call->user = NULL;
+	call->surplus = false;
 }
 
 static void nym_caller_is_refused(struct nym_endpoint *ep)
@@ -249,6 +250,7 @@ static void nym_call_finish(struct nym_backlog *backlog, struct nym_conn *call)
 	struct nym_caller *caller = call->caller;
 
 	call->caller = NULL;
+	nym_call_uncharge(call);
 	nym_call_count_pending(backlog, caller, -1);
 	nym_caller_put(backlog, caller);
 	nym_call_set(call, NYM_CALL_ACCEPTED);
@@ -512,6 +514,35 @@ void nym_backlog_promote(struct nym_endpoint *ep)
 /* Orphans */
 
 /*
+ * May one more be kept for the owner of the name, by nobody or by a member that
+ * has no room for it? Nobody is exempt: whoever lets go of a socket last may be
+ * anybody.
+ */
+static bool nym_orphan_may_be(struct nym_endpoint *ep)
+{
+	if (atomic_inc_return(&ep->user->orphans) <= READ_ONCE(ep->nn->max_parked))
+		return true;
+	atomic_dec(&ep->user->orphans);
+	return false;
+}
+
+/* May a member have this call, for which it may have no room? */
+static bool nym_call_may_pass(struct nym_endpoint *ep, struct nym_conn *call,
+			      struct nym_member *member)
+{
+	if (member->npending < member->limit) {
+		nym_call_uncharge(call);
+	} else if (!call->user) {
+		if (!nym_orphan_may_be(ep))
+			return false;
+		refcount_inc(&ep->user->ref);
+		call->user = ep->user;
+		call->surplus = true;
+	}
+	return nym_marks_carry(&call->marks[NYM_CALLER], member->sk);
+}
+
+/*
  * Has one of the open members, of which there is one, accept a pending call: the
  * first choice, or if that may not have what goes along with it, any other.
  * NULL if none may.
@@ -519,15 +550,14 @@ void nym_backlog_promote(struct nym_endpoint *ep)
 static struct sock *nym_call_pass(struct nym_endpoint *ep, struct nym_conn *call,
 				  struct nym_member *choice)
 {
-	struct nym_marks *marks = &call->marks[NYM_CALLER];
 	struct nym_member *heir = NULL, *member;
 
-	if (nym_marks_carry(marks, choice->sk))
+	if (nym_call_may_pass(ep, call, choice))
 		heir = choice;
 	list_for_each_entry(member, &ep->members, list) {
 		if (heir)
 			break;
-		if (member->open && nym_marks_carry(marks, member->sk))
+		if (member->open && nym_call_may_pass(ep, call, member))
 			heir = member;
 	}
 	if (!heir)
@@ -547,22 +577,6 @@ static struct nym_conn *nym_orphan_first(struct nym_backlog *backlog)
 						queue);
 }
 
-/*
- * Counts for the owner, who keeps the call without a socket. Returns whether it
- * may. Nobody is exempt: whoever lets go of a socket last may be anybody.
- */
-static bool nym_orphan_charge(struct nym_endpoint *ep)
-{
-	struct nym_user *user = ep->user;
-
-	if (atomic_inc_return(&user->orphans) > READ_ONCE(ep->nn->max_parked)) {
-		atomic_dec(&user->orphans);
-		return false;
-	}
-	ep->backlog.norphans++;
-	return true;
-}
-
 static void nym_orphan_uncharge(struct nym_endpoint *ep, unsigned int n)
 {
 	atomic_sub(n, &ep->user->orphans);
@@ -575,8 +589,10 @@ static bool nym_call_orphan(struct nym_endpoint *ep, struct nym_conn *call)
 	struct nym_backlog *backlog = &ep->backlog;
 	bool laden;
 
-	if (!nym_orphan_charge(ep))
+	nym_call_uncharge(call);
+	if (!nym_orphan_may_be(ep))
 		return false;
+	backlog->norphans++;
 	laden = nym_marks_leave(&call->marks[NYM_CALLER]);
 	nym_stat_inc(ep->nn, NYM_STAT_ORPHANED);
 	list_add_tail(&call->queue, laden ? &backlog->laden : &backlog->orphans);
@@ -936,6 +952,8 @@ static int nym_backlog_put(struct nym_endpoint *ep, struct nym_conn *call,
 		return err;
 	}
 	if (member) {
+		/* It may have been charged for a park that it did not need. */
+		nym_call_uncharge(call);
 		call->caller = caller;
 		nym_call_promote(ep, call, caller, member);
 		step->member = member->sk;
@@ -1015,9 +1033,6 @@ int nym_backlog_submit(struct nym_endpoint *ep, struct nym_conn *call)
 	kfree(new);
 	if (!ret)
 		nym_stat_inc(ep->nn, NYM_STAT_CONNECTS);
-	/* It may have been charged for a park that it did not need. */
-	if (step.member)
-		nym_call_uncharge(call);
 	return ret;
 }
 

@@ -770,6 +770,36 @@ TEST_F(limits, calls_that_wait_for_a_successor_are_counted_for_the_owner)
 	EXPECT_KEPT(6, "g");
 }
 
+/* Or else a user could pile them up, closing and opening one member after another. */
+TEST_F(limits, calls_that_a_member_gets_beyond_its_backlog_are_counted)
+{
+	int round, i, first, heir, call[6];
+
+	ASSERT_EQ(0, put_limit("max_parked", 3));
+	for (round = 0; round < 2; round++) {
+		ASSERT_EQ(0, share_name(self, "a", ANN));
+		first = last(self);
+		ASSERT_OK(listen(first, 32));
+		for (i = 0; i < 6; i++) {
+			EXPECT_CALL(0, "a", BOB, 0);
+			call[i] = last(self);
+		}
+		ASSERT_EQ(0, share_name(self, "a", ANN));
+		heir = last(self);
+		/* Room for two. */
+		ASSERT_OK(listen(heir, 1));
+		drop(self, first);
+		EXPECT_EQ(5, still_there(call, 6));
+		EXPECT_KEPT(0, "b");
+		for (i = 0; i < 5; i++)
+			close(accept(heir, NULL, NULL));
+		drop(self, heir);
+		for (i = 0; i < 6; i++)
+			drop(self, call[i]);
+	}
+	EXPECT_KEPT(3, "c");
+}
+
 TEST_F(limits, parked_calls_that_are_refused_do_not_count)
 {
 	int listener;
