@@ -171,36 +171,23 @@ int nym_files_add(struct nym_files *files, const struct cmsghdr *cmsg)
 }
 
 /*
- * The rule at the top of this file. The lock is held. Sockets that are in flight
- * already carry none.
+ * The rule at the top of this file. The lock is held. Who carries something is
+ * in no queue itself, so to be moved is a matter of the carrier alone.
  */
-static bool nym_files_may_move(const struct nym_files *files, struct sock *to)
-{
-	int i;
-
-	lockdep_assert_held(&nym_files_lock);
-	if (!to)
-		return true;
-	if (nym_sk(to)->inflight)
-		return false;
-	for (i = 0; i < files->list->count; i++) {
-		if (nym_file_sock(files->list->fp[i]) == nym_sk(to))
-			return false;
-	}
-	return true;
-}
-
 static bool nym_files_may_queue(const struct nym_files *files, struct sock *to)
 {
 	int i;
 
+	lockdep_assert_held(&nym_files_lock);
+	if (nym_sk(to)->inflight)
+		return false;
 	for (i = 0; i < files->list->count; i++) {
 		struct nym_sock *nsk = nym_file_sock(files->list->fp[i]);
 
-		if (nsk && nsk->carries)
+		if (nsk && (nsk->carries || nsk == nym_sk(to)))
 			return false;
 	}
-	return nym_files_may_move(files, to);
+	return true;
 }
 
 /* The lock is held. */
