@@ -46,7 +46,7 @@
  * Without a lock
  *   Where two sides meet without a lock that both hold, litmus tests say what
  *   must not be seen: in ring.c, wait.c and conn.c for bytes, in call.c and
- *   backlog.c for calls, in member.c for names, in dgram.c for datagrams.
+ *   backlog.c for calls, in member.c for names, in dgram_wait.c for datagrams.
  *   A field that is read without its lock is written by WRITE_ONCE() under it,
  *   and read by READ_ONCE(), unless it is published by a release: its
  *   description says so. Nothing but the field's own value follows from it.
@@ -735,7 +735,6 @@ int nym_seqpacket_recvmsg(struct socket *sock, struct msghdr *msg, size_t len,
 long nym_seqpacket_queued(struct nym_ring *ring);
 
 /* dgram.c */
-int nym_dgram_sendmsg(struct socket *sock, struct msghdr *msg, size_t len);
 int nym_dgram_recvmsg(struct socket *sock, struct msghdr *msg, size_t len,
 		      int flags);
 int nym_dgram_connect(struct socket *sock, struct nym_sockaddr *addr, int len,
@@ -747,7 +746,6 @@ u32 nym_dgram_used(const struct sock *sk);
 bool nym_dgram_is_closed(const struct sock *sk);
 u64 nym_dgram_sticks_to(const struct sock *sk);
 void nym_dgram_stick_to(struct sock *sk, u64 id);
-void nym_dgram_joined(struct nym_endpoint *ep);
 __poll_t nym_dgram_poll(struct file *file, struct socket *sock, poll_table *wait);
 void nym_dgram_info(struct sock *sk, struct nym_info *info);
 struct nym_endpoint *nym_dgram_peer(struct sock *sk);
@@ -755,6 +753,12 @@ void nym_dgram_init(struct sock *sk);
 void nym_dgram_shut(struct sock *sk);
 void nym_dgram_close(struct sock *sk);
 unsigned int nym_dgram_obj_size(void);
+
+/* dgram_send.c */
+int nym_dgram_sendmsg(struct socket *sock, struct msghdr *msg, size_t len);
+
+/* dgram_wait.c */
+void nym_dgram_joined(struct nym_endpoint *ep);
 
 /* splice.c */
 ssize_t nym_splice_read(struct socket *sock, loff_t *ppos,

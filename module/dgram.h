@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Datagrams: the objects that a datagram socket (dgram.c) and the queue in
- * front of it (dgram_queue.c) share.
+ * Datagrams: the objects that a datagram socket (dgram.c), its senders
+ * (dgram_send.c, dgram_wait.c) and the queue in between (dgram_queue.c) share.
  *
  * Locks
  *   dsk->lock    one socket's queue and where it is connected to; spins. Never
@@ -20,6 +20,8 @@
 
 #include "af_nym.h"
 #include "ancillary.h"
+
+#define NYM_POLLOUT	(EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND)
 
 /**
  * struct nym_share - one datagram among all of a sender, or of a user
@@ -135,6 +137,50 @@ static inline bool nym_endpoint_same(const struct nym_endpoint *a,
 			  !memcmp(a->name.text, b->name.text, a->name.len));
 }
 
+/**
+ * struct nym_room - where a datagram could go
+ * @ep: the name that it is for
+ * @to: the member that it is for
+ * @any: another member will do
+ * @files: if it takes these descriptors, or NULL
+ *
+ * Whoever waits for room waits at the name if any member will do.
+ */
+struct nym_room {
+	struct nym_endpoint *ep;
+	struct sock *to;
+	bool any;
+	const struct nym_files *files;
+};
+
+/* dgram.c */
+struct nym_endpoint *nym_dgram_dest(struct sock *sk, unsigned long *reign);
+bool nym_dgram_is_dest(struct sock *sk, const struct nym_endpoint *ep, u32 want);
+void nym_dgram_permitted(struct sock *sk, const struct nym_endpoint *ep, unsigned long reign);
+int nym_dgram_autobind(struct sock *sk);
+
+/* dgram_send.c */
+struct nym_endpoint *nym_dgram_find(struct sock *sk, const struct nym_name *name);
+struct sock *nym_dgram_target(struct sock *sk, struct nym_endpoint *ep, unsigned long *reign);
+
+/* dgram_wait.c */
+int nym_dgram_look(const struct sock *sk, struct nym_endpoint *ep);
+void nym_dgram_relay_init(struct nym_dgram_sock *dsk);
+void nym_dgram_relay_off(struct sock *sk, const struct nym_endpoint *ep);
+struct nym_room nym_room_at(struct nym_endpoint *ep, struct sock *to);
+u32 nym_room_round(const struct nym_room *room);
+bool nym_room_has_moved(const struct nym_room *room);
+bool nym_dgram_stall(struct sock *sk, struct nym_room *room, u32 cost);
+bool nym_dgram_stall_name(struct sock *sk, struct nym_endpoint *ep);
+void nym_room_wake_next(const struct nym_room *room);
+void nym_dgram_made_room(struct nym_dgram_sock *dsk);
+void nym_dgram_changed(struct sock *sk);
+bool nym_dgram_stays(struct sock *sk, const struct nym_endpoint *ep, bool on);
+long nym_dgram_wait_name(struct sock *sk, struct nym_endpoint *ep, bool on, int how, long timeo);
+long nym_dgram_wait_room(struct sock *sk, const struct nym_room *room,
+			 struct nym_dgram *d, bool on, long timeo);
+
+/* dgram_queue.c */
 u32 nym_dgram_cost(size_t len);
 struct nym_dgram *nym_dgram_alloc(struct sock *sk, size_t len);
 void nym_dgram_put(struct nym_dgram *d);

@@ -7,7 +7,7 @@
  * that ends it. The queue holds a reference of the endpoint. Its lock is taken
  * inside the endpoint's; the work takes them one after the other, so it looks
  * again whether the name still lingers. Nobody looks at any of it without a lock;
- * who sleeps until a name is taken does so under the endpoint's (dgram.c).
+ * who sleeps until a name is taken does so under the endpoint's (dgram_wait.c).
  */
 #include <linux/ktime.h>
 #include <linux/timerqueue.h>
