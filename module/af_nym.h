@@ -611,17 +611,9 @@ static inline bool nym_sock_listens(const struct sock *sk)
 /* backlog.c */
 void nym_backlog_init(struct nym_backlog *backlog);
 void nym_backlog_free(struct nym_backlog *backlog);
-void nym_backlog_open(struct nym_endpoint *ep, struct nym_member *member,
-		      unsigned int limit);
-void nym_backlog_shut(struct nym_endpoint *ep, struct nym_member *member);
-void nym_backlog_leave(struct nym_endpoint *ep, struct nym_member *member,
-		       bool alone);
-void nym_backlog_disown(struct nym_endpoint *ep, struct list_head *orphans);
-void nym_backlog_end(struct nym_endpoint *ep, struct list_head *orphans);
 void nym_call_uncharge(struct nym_conn *call);
 void nym_backlog_promote(struct nym_endpoint *ep);
 void nym_backlog_refuse(struct nym_endpoint *ep);
-bool nym_backlog_shut_member(struct nym_endpoint *ep, struct nym_member *member);
 int nym_backlog_is_open(struct nym_endpoint *ep, bool waits);
 int nym_backlog_submit(struct nym_endpoint *ep, struct nym_conn *call);
 bool nym_backlog_withdraw(struct nym_endpoint *ep, struct nym_conn *call);
@@ -639,6 +631,16 @@ static inline enum nym_call nym_call_get(const struct nym_conn *conn)
 	/* Pairs with the release in nym_call_set(). */
 	return smp_load_acquire(&conn->state);
 }
+
+/* migrate.c */
+void nym_backlog_open(struct nym_endpoint *ep, struct nym_member *member,
+		      unsigned int limit);
+bool nym_backlog_shut_member(struct nym_endpoint *ep, struct nym_member *member);
+void nym_backlog_shut(struct nym_endpoint *ep, struct nym_member *member);
+void nym_backlog_leave(struct nym_endpoint *ep, struct nym_member *member,
+		       bool alone);
+void nym_backlog_disown(struct nym_endpoint *ep, struct list_head *orphans);
+void nym_backlog_end(struct nym_endpoint *ep, struct list_head *orphans);
 
 /* call.c */
 int nym_listen(struct socket *sock, int backlog);

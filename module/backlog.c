@@ -8,11 +8,9 @@
  *	   `-----> REFUSED
  *
  * PARKED waits for the name or for room. PENDING is at one member, the socket
- * that will accept it, and its client is connected and may send. When a member
- * leaves, its pending calls go to the others; if none of them listens yet, or if
- * the name lingers, they become orphans until somebody does. When nobody is
- * left, parked callers are refused, unless they would rather wait, and pending
- * ones see their connection reset.
+ * that will accept it, and its client is connected and may send; what becomes of
+ * it when that member leaves is in migrate.c. When nobody is left, parked callers
+ * are refused, unless they would rather wait.
  *
  * Shares. A user may have half of what the others leave pending, but always
  * one, and none of the last eighth, which is kept for the owner of the name and
@@ -33,6 +31,7 @@
 #include <linux/slab.h>
 
 #include "af_nym.h"
+#include "backlog.h"
 #include "trace.h"
 
 /* The part of a backlog that is kept for the owner: one in 2^3. */
@@ -215,9 +214,15 @@ static void nym_caller_had_turn(struct nym_backlog *backlog,
 		list_move_tail(&caller->favoured, &backlog->favoured);
 }
 
-/* Puts a pending call at the end of a member's queue; under RCU, too. */
-static void nym_call_give(struct nym_endpoint *ep, struct nym_conn *call,
-			  struct nym_member *member)
+/**
+ * nym_call_give() - put a pending call at the end of a member's queue
+ * @ep: the endpoint; its lock is held
+ * @call: the call
+ * @member: the member
+ *
+ * Context: any but interrupts; under RCU
+ */
+void nym_call_give(struct nym_endpoint *ep, struct nym_conn *call, struct nym_member *member)
 {
 	struct sock *caller = rcu_dereference(call->end[NYM_CALLER].sk);
 
@@ -229,9 +234,15 @@ static void nym_call_give(struct nym_endpoint *ep, struct nym_conn *call,
 	WRITE_ONCE(member->peak, max(member->peak, member->npending));
 }
 
-/* Takes the first call of a member, still pending. */
-static struct nym_conn *nym_call_ungive(struct nym_backlog *backlog,
-					struct nym_member *member)
+/**
+ * nym_call_ungive() - take the first call of a member, still pending
+ * @backlog: the backlog; the endpoint's lock is held
+ * @member: the member
+ *
+ * Context: any but interrupts
+ * Return: the call, or NULL if there is none
+ */
+struct nym_conn *nym_call_ungive(struct nym_backlog *backlog, struct nym_member *member)
 {
 	struct nym_conn *call;
 
@@ -256,15 +267,27 @@ static void nym_call_finish(struct nym_backlog *backlog, struct nym_conn *call)
 	nym_call_set(call, NYM_CALL_ACCEPTED);
 }
 
-/* The same for a call that nobody will accept; nym_call_reset() is to follow. */
-static void nym_call_abort(struct nym_backlog *backlog, struct nym_conn *call)
+/**
+ * nym_call_abort() - a pending call that nobody will accept leaves the backlog
+ * @backlog: the backlog; the endpoint's lock is held
+ * @call: the call, in no queue; nym_call_reset() is to follow
+ *
+ * Context: any but interrupts
+ */
+void nym_call_abort(struct nym_backlog *backlog, struct nym_conn *call)
 {
 	WRITE_ONCE(backlog->dropped, backlog->dropped + 1);
 	nym_call_finish(backlog, call);
 }
 
-/* Without the lock: tells the client that its call has come to nothing. */
-static void nym_call_reset(struct nym_endpoint *ep, struct nym_conn *call)
+/**
+ * nym_call_reset() - tell the client that its call has come to nothing
+ * @ep: the endpoint; its lock is not held
+ * @call: the call, after nym_call_abort(); gone afterwards
+ *
+ * Context: sleeps
+ */
+void nym_call_reset(struct nym_endpoint *ep, struct nym_conn *call)
 {
 	nym_stat_inc(ep->nn, NYM_STAT_RESET);
 	nym_trace_reset(ep, call);
@@ -358,11 +381,6 @@ static int nym_call_verdict(const struct nym_endpoint *ep, struct nym_conn *call
  *
  *	never (r0 == 0 && r1 == 0)
  */
-
-static void nym_member_wake(struct sock *sk)
-{
-	sk->sk_data_ready(sk);
-}
 
 static void nym_caller_wake(struct nym_conn *conn)
 {
@@ -511,200 +529,7 @@ void nym_backlog_promote(struct nym_endpoint *ep)
 	}
 }
 
-/* Orphans */
-
-/*
- * May one more be kept for the owner of the name, by nobody or by a member that
- * has no room for it? Nobody is exempt: whoever lets go of a socket last may be
- * anybody.
- */
-static bool nym_orphan_may_be(struct nym_endpoint *ep)
-{
-	if (atomic_inc_return(&ep->user->orphans) <= READ_ONCE(ep->nn->max_parked))
-		return true;
-	atomic_dec(&ep->user->orphans);
-	return false;
-}
-
-/* May a member have this call, for which it may have no room? */
-static bool nym_call_may_pass(struct nym_endpoint *ep, struct nym_conn *call,
-			      struct nym_member *member)
-{
-	if (member->npending < member->limit) {
-		nym_call_uncharge(call);
-	} else if (!call->user) {
-		if (!nym_orphan_may_be(ep))
-			return false;
-		refcount_inc(&ep->user->ref);
-		call->user = ep->user;
-		call->surplus = true;
-	}
-	return nym_marks_carry(&call->marks[NYM_CALLER], member->sk);
-}
-
-/*
- * Has one of the open members, of which there is one, accept a pending call: the
- * first choice, or if that may not have what goes along with it, any other.
- * NULL if none may.
- */
-static struct sock *nym_call_pass(struct nym_endpoint *ep, struct nym_conn *call,
-				  struct nym_member *choice)
-{
-	struct nym_member *heir = NULL, *member;
-
-	if (nym_call_may_pass(ep, call, choice))
-		heir = choice;
-	list_for_each_entry(member, &ep->members, list) {
-		if (heir)
-			break;
-		if (member->open && nym_call_may_pass(ep, call, member))
-			heir = member;
-	}
-	if (!heir)
-		return NULL;
-	nym_call_give(ep, call, heir);
-	nym_stat_inc(ep->nn, NYM_STAT_MIGRATED);
-	nym_trace_migrate(ep, call, heir->sk);
-	return heir->sk;
-}
-
-static struct nym_conn *nym_orphan_first(struct nym_backlog *backlog)
-{
-	struct nym_conn *call;
-
-	call = list_first_entry_or_null(&backlog->orphans, struct nym_conn, queue);
-	return call ?: list_first_entry_or_null(&backlog->laden, struct nym_conn,
-						queue);
-}
-
-static void nym_orphan_uncharge(struct nym_endpoint *ep, unsigned int n)
-{
-	atomic_sub(n, &ep->user->orphans);
-	ep->backlog.norphans -= n;
-}
-
-/* Returns whether the call may stay without a socket. */
-static bool nym_call_orphan(struct nym_endpoint *ep, struct nym_conn *call)
-{
-	struct nym_backlog *backlog = &ep->backlog;
-	bool laden;
-
-	nym_call_uncharge(call);
-	if (!nym_orphan_may_be(ep))
-		return false;
-	backlog->norphans++;
-	laden = nym_marks_leave(&call->marks[NYM_CALLER]);
-	nym_stat_inc(ep->nn, NYM_STAT_ORPHANED);
-	list_add_tail(&call->queue, laden ? &backlog->laden : &backlog->orphans);
-	return true;
-}
-
-/* Gives orphans to members. */
-static void nym_backlog_adopt(struct nym_endpoint *ep)
-{
-	struct nym_backlog *backlog = &ep->backlog;
-	struct nym_member *member;
-	struct nym_conn *call;
-	struct sock *heir;
-
-	do {
-		heir = NULL;
-		rcu_read_lock();
-		spin_lock(&ep->lock);
-		call = nym_orphan_first(backlog);
-		member = call ? nym_member_choose(ep, true) : NULL;
-		if (member) {
-			list_del(&call->queue);
-			nym_orphan_uncharge(ep, 1);
-			heir = nym_call_pass(ep, call, member);
-			if (!heir)
-				nym_call_abort(backlog, call);
-		}
-		spin_unlock(&ep->lock);
-		if (heir)
-			nym_member_wake(heir);
-		rcu_read_unlock();
-		if (member && !heir)
-			nym_call_reset(ep, call);
-		cond_resched();
-	} while (member);
-}
-
-/*
- * Nobody takes calls, and the name does not linger: orphans that carry nym
- * sockets are reset. Among those sockets might be the only one that could ever
- * listen, and nobody could close it.
- */
-static void nym_backlog_prune(struct nym_endpoint *ep)
-{
-	struct nym_conn *call;
-
-	do {
-		spin_lock(&ep->lock);
-		call = ep->backlog.nopen || ep->lingers ? NULL :
-		       list_first_entry_or_null(&ep->backlog.laden,
-						struct nym_conn, queue);
-		if (call) {
-			list_del(&call->queue);
-			nym_orphan_uncharge(ep, 1);
-			nym_call_abort(&ep->backlog, call);
-		}
-		spin_unlock(&ep->lock);
-		if (call)
-			nym_call_reset(ep, call);
-		cond_resched();
-	} while (call);
-}
-
-/* Members */
-
-/**
- * nym_backlog_shut_member() - a member takes no more calls
- * @ep: the endpoint; its lock is held
- * @member: the member
- *
- * Context: any but interrupts
- * Return: true if it was the last that took any
- */
-bool nym_backlog_shut_member(struct nym_endpoint *ep, struct nym_member *member)
-{
-	if (!member->open)
-		return false;
-	member->open = false;
-	ep->backlog.limit -= member->limit;
-	ep->backlog.nshut += member->npending;
-	return !--ep->backlog.nopen;
-}
-
-/**
- * nym_backlog_open() - a member takes calls
- * @ep: the endpoint
- * @member: the member
- * @limit: how many may be pending at it; 0 leaves it shut
- *
- * Context: sleeps
- */
-void nym_backlog_open(struct nym_endpoint *ep, struct nym_member *member,
-		      unsigned int limit)
-{
-	struct nym_backlog *backlog = &ep->backlog;
-
-	spin_lock(&ep->lock);
-	nym_backlog_shut_member(ep, member);
-	WRITE_ONCE(member->limit, limit);
-	if (limit) {
-		member->open = true;
-		backlog->limit += limit;
-		backlog->nopen++;
-		backlog->nshut -= member->npending;
-	}
-	if (limit && ep->lingers)
-		nym_linger_stop(ep, ep->nn);
-	spin_unlock(&ep->lock);
-
-	nym_backlog_adopt(ep);
-	nym_backlog_promote(ep);
-}
+/* Refusal */
 
 /* The parked call that is first in turn, or NULL. The lock is held. */
 static struct nym_conn *nym_backlog_first(struct nym_backlog *backlog)
@@ -761,125 +586,6 @@ void nym_backlog_refuse(struct nym_endpoint *ep)
 		nym_conn_put(call);
 		cond_resched();
 	}
-}
-
-/**
- * nym_backlog_shut() - a member takes no more calls, but keeps what is pending
- * @ep: the endpoint
- * @member: the member
- *
- * Context: sleeps
- */
-void nym_backlog_shut(struct nym_endpoint *ep, struct nym_member *member)
-{
-	spin_lock(&ep->lock);
-	nym_backlog_shut_member(ep, member);
-	spin_unlock(&ep->lock);
-	/* Its calls take no room any more, and may have taken more than it had. */
-	nym_backlog_promote(ep);
-	nym_backlog_refuse(ep);
-}
-
-/**
- * struct nym_leave - a call of a member that leaves
- * @call: the call, or NULL if there is none
- * @heir: the socket that has it now, alive under RCU, or NULL
- * @kept: it is an orphan now
- */
-struct nym_leave {
-	struct nym_conn *call;
-	struct sock *heir;
-	bool kept;
-};
-
-/* The lock is held. */
-static struct nym_leave nym_backlog_leave_one(struct nym_endpoint *ep,
-					      struct nym_member *member, bool alone)
-{
-	struct nym_leave leave = { .call = nym_call_ungive(&ep->backlog, member) };
-	struct nym_member *choice;
-	bool kept;
-
-	if (!leave.call)
-		return leave;
-	/* Meanwhile the name may be somebody else's. */
-	kept = !alone && uid_eq(ep->owner, member->owner) &&
-	       ep->type == member->sk->sk_type && (ep->nmembers || ep->lingers);
-	choice = kept ? nym_member_choose(ep, true) : NULL;
-	if (choice)
-		leave.heir = nym_call_pass(ep, leave.call, choice);
-	else if (kept)
-		leave.kept = nym_call_orphan(ep, leave.call);
-	if (!leave.heir && !leave.kept)
-		nym_call_abort(&ep->backlog, leave.call);
-	return leave;
-}
-
-/**
- * nym_backlog_leave() - a member's socket is being released
- * @ep: the endpoint
- * @member: the member, no longer in the endpoint's list
- * @alone: it was the last one, and the name does not linger
- *
- * Context: sleeps
- */
-void nym_backlog_leave(struct nym_endpoint *ep, struct nym_member *member,
-		       bool alone)
-{
-	struct nym_leave leave;
-
-	do {
-		rcu_read_lock();
-		spin_lock(&ep->lock);
-		leave = nym_backlog_leave_one(ep, member, alone);
-		spin_unlock(&ep->lock);
-		if (leave.heir)
-			nym_member_wake(leave.heir);
-		rcu_read_unlock();
-		if (leave.call && !leave.heir && !leave.kept)
-			nym_call_reset(ep, leave.call);
-		cond_resched();
-	} while (leave.call);
-
-	nym_backlog_promote(ep);
-	nym_backlog_refuse(ep);
-}
-
-/**
- * nym_backlog_disown() - the name has no owner any more
- * @ep: the endpoint; its lock is held
- * @orphans: gets the pending calls that end with that, for nym_backlog_end()
- *
- * Context: any but interrupts
- */
-void nym_backlog_disown(struct nym_endpoint *ep, struct list_head *orphans)
-{
-	nym_orphan_uncharge(ep, ep->backlog.norphans);
-	list_splice_tail_init(&ep->backlog.orphans, orphans);
-	list_splice_tail_init(&ep->backlog.laden, orphans);
-}
-
-/**
- * nym_backlog_end() - end the calls that the former owner had
- * @ep: the endpoint
- * @orphans: those, from nym_backlog_disown()
- *
- * Context: sleeps
- */
-void nym_backlog_end(struct nym_endpoint *ep, struct list_head *orphans)
-{
-	struct nym_conn *call, *next;
-
-	list_for_each_entry_safe(call, next, orphans, queue) {
-		spin_lock(&ep->lock);
-		nym_call_abort(&ep->backlog, call);
-		spin_unlock(&ep->lock);
-		nym_call_reset(ep, call);
-		cond_resched();
-	}
-	/* Meanwhile the name may have a new owner. */
-	nym_backlog_promote(ep);
-	nym_backlog_refuse(ep);
 }
 
 /* Calls */
