@@ -761,6 +761,7 @@ int nym_dgram_sendmsg(struct socket *sock, struct msghdr *msg, size_t len);
 
 /* dgram_wait.c */
 void nym_dgram_joined(struct nym_endpoint *ep);
+void nym_dgram_left(struct nym_endpoint *ep, const struct nym_member *member);
 
 /* splice.c */
 ssize_t nym_splice_read(struct socket *sock, loff_t *ppos,

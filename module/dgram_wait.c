@@ -20,8 +20,8 @@
  *
  *	never (r0 == 0 && r1 == 0)
  *
- * The same holds for nmembers, with nym_dgram_joined() and nym_unbind() on the
- * left, and on the right also nym_dgram_wait_name(); and for a receiver that
+ * The same holds for nmembers, with nym_dgram_joined() and nym_dgram_left() on
+ * the left, and on the right also nym_dgram_wait_name(); and for a receiver that
  * sleeps, which looks at @used without the lock, sk_data_ready() waking it.
  *
  * A name that gets a second member, where senders then wait at the name: whom
@@ -348,6 +348,35 @@ void nym_dgram_joined(struct nym_endpoint *ep)
 		wake_up_interruptible_all(&nym_dgram_sk(first)->room);
 	if (first)
 		sock_put(first);
+}
+
+/**
+ * nym_dgram_left() - a name has one member less
+ * @ep: the name
+ * @member: that was
+ *
+ * Senders that wait for room at the name may have to wait at the one that is
+ * left. Where a sender waits at its own, any may do if a sticky one has gone.
+ *
+ * Context: any but interrupts
+ */
+void nym_dgram_left(struct nym_endpoint *ep, const struct nym_member *member)
+{
+	struct nym_member *other;
+
+	if (wq_has_sleeper(&ep->wait))
+		wake_up_interruptible_all(&ep->wait);
+	if (member->share != NYM_SHARE_STICKY || READ_ONCE(ep->type) != SOCK_DGRAM ||
+	    !nym_member_any(ep))
+		return;
+	rcu_read_lock();
+	list_for_each_entry_rcu(other, &ep->members, list) {
+		if (other->sk->sk_type != SOCK_DGRAM)
+			break;
+		if (wq_has_sleeper(&nym_dgram_sk(other->sk)->room))
+			wake_up_interruptible_all(&nym_dgram_sk(other->sk)->room);
+	}
+	rcu_read_unlock();
 }
 
 /*

@@ -389,9 +389,7 @@ void nym_unbind(struct sock *sk)
 	alone = nym_member_leave(ep, member, &user, &orphans);
 	if (user)
 		nym_name_uncharge(user);
-	/* Senders may have waited for room at this one: pairs as in dgram_wait.c. */
-	if (wq_has_sleeper(&ep->wait))
-		wake_up_interruptible_all(&ep->wait);
+	nym_dgram_left(ep, member);
 	nym_backlog_leave(ep, member, alone);
 	if (alone)
 		nym_backlog_end(ep, &orphans);

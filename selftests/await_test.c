@@ -559,8 +559,6 @@ TEST_F(call, shut_down_for_reading_while_it_waits)
 	EXPECT_EQ(POLLOUT, nym_poll_wait(fd, POLLOUT));
 	self->t.fd = scm_accept(self->l);
 	ASSERT_FD(self->t.fd);
-	/* Without the wake-up it would sleep until then. */
-	ASSERT_OK(nym_set_timeout(self->t.fd, SO_SNDTIMEO, NYM_PATIENCE_MS));
 	io_start(&self->t, do_fill);
 	EXPECT_TRUE(io_wait_blocked(&self->t));
 	EXPECT_STREQ(name, nym_peer_name(fd));

@@ -327,9 +327,13 @@ static inline long io_do_send_all(struct io_thread *t)
 	return io_send_all(t->fd, t->pos, t->len);
 }
 
+/* 0, too, for what it finds when its time is over: nobody woke it for that. */
 static inline long io_do_poll(struct io_thread *t)
 {
-	return io_poll(t->fd, t->flags, IO_POLL_MS);
+	long end = io_now_ms() + IO_POLL_MS;
+	int events = io_poll(t->fd, t->flags, IO_POLL_MS);
+
+	return io_now_ms() < end ? events : 0;
 }
 
 static inline long io_do_accept(struct io_thread *t)

@@ -303,12 +303,19 @@ static inline int nym_poll_now(int fd, short events)
 	return poll(&pfd, 1, 0) < 0 ? -1 : pfd.revents;
 }
 
-/* What poll() says once it says anything; 0 when it never does. */
+/*
+ * What poll() says once it says anything; 0 when it never does, and for what it
+ * finds when its time is over: nobody woke it for that.
+ */
 static inline int nym_poll_wait(int fd, short events)
 {
 	struct pollfd pfd = { .fd = fd, .events = events };
+	long end = nym_now_ms() + NYM_PATIENCE_MS;
+	int ready = poll(&pfd, 1, NYM_PATIENCE_MS);
 
-	return poll(&pfd, 1, NYM_PATIENCE_MS) < 0 ? -1 : pfd.revents;
+	if (ready < 0)
+		return -1;
+	return nym_now_ms() < end ? pfd.revents : 0;
 }
 
 static inline unsigned long nym_inode(int fd)

@@ -1313,8 +1313,6 @@ static void room_at_one_is_enough(struct __test_metadata *_metadata,
 {
 	struct io_thread t = { .fd = self->from, .len = 4000 };
 
-	/* For a sender that is never woken. */
-	ASSERT_OK(io_set_timeout(self->from, SO_SNDTIMEO, 2000));
 	ASSERT_OK(nym_call(self->from, NAME));
 	ASSERT_TRUE(fill(self->from));
 	io_start(&t, io_do_send);
@@ -1638,6 +1636,42 @@ TEST_F(sticky, what_the_first_says_goes_with_it)
 		ASSERT_EQ(10, say(self->from[0], i, 10));
 	EXPECT_EQ(4, forget(self->m[1]));
 	EXPECT_EQ(4, forget(self->m[2]));
+}
+
+/*
+ * Who waits at its own member when the name stops being sticky has room at
+ * another: @wait sleeps until then.
+ */
+static void who_waits_may_have_another(struct __test_metadata *_metadata,
+				       FIXTURE_DATA(sticky) * self,
+				       long (*wait)(struct io_thread *), int flags,
+				       long answer)
+{
+	struct io_thread t = { .len = 4000, .flags = flags };
+	int i;
+
+	everybody_sends(_metadata, self, 1);
+	/* One that is connected. */
+	for (i = 1; i < SENDERS && !self->to[i]; i += 2)
+		;
+	ASSERT_LT(i, SENDERS);
+	t.fd = self->from[i];
+	ASSERT_TRUE(fill(t.fd));
+	io_start(&t, wait);
+	ASSERT_TRUE(io_wait_blocked(&t));
+	close(self->m[0]);
+	self->m[0] = -1;
+	EXPECT_EQ(answer, io_join(&t));
+}
+
+TEST_F(sticky, who_sleeps_may_have_another_once_it_ends)
+{
+	who_waits_may_have_another(_metadata, self, io_do_send, 0, 4000);
+}
+
+TEST_F(sticky, who_polls_may_have_another_once_it_ends)
+{
+	who_waits_may_have_another(_metadata, self, io_do_poll, POLLOUT, POLLOUT);
 }
 
 /* Only the first is asked. */
