@@ -26,6 +26,8 @@
  *   nym_files_lock  which sockets are in flight and where (files.c); innermost
  *   sk_peer_lock    a socket's peer credentials; innermost, spins
  *   bucket lock     a chain of the list of all sockets; innermost, spins
+ *   that of a chain in the table of users (user.c); innermost, also inside
+ *                   ep->lock
  *
  * Lifetimes
  *   socket    RCU (SOCK_RCU_FREE). Another socket is reached only through
@@ -40,8 +42,8 @@
  *             held by the backlog until accept(). Freed after a grace period,
  *             because poll() looks at a call without a lock.
  *   user      counted: one reference for each of its descriptors' messages in
- *             flight, its names and its parked calls. The last one takes it out
- *             of its table; freed after a grace period.
+ *             flight, its names and the calls that it is charged for. The last
+ *             one takes it out of its table; freed after a grace period.
  *
  * Without a lock
  *   Where two sides meet without a lock that both hold, litmus tests say what

@@ -20,9 +20,10 @@
  *
  *	never (r0 == 0 && r1 == 0)
  *
- * The same holds for nmembers, with nym_dgram_joined() and nym_dgram_left() on
- * the left, and on the right also nym_dgram_wait_name(); and for a receiver that
- * sleeps, which looks at @used without the lock, sk_data_ready() waking it.
+ * The same holds for nmembers and for who is first, with nym_dgram_joined() and
+ * nym_dgram_left() on the left, and on the right also nym_dgram_wait_name(); and
+ * for a receiver that sleeps, which looks at @used without the lock,
+ * sk_data_ready() waking it.
  *
  * A name that gets a second member, where senders then wait at the name: whom
  * the sender has seen, the receiver whose queue it then found full sees, too.
@@ -245,7 +246,7 @@ bool nym_dgram_stall(struct sock *sk, struct nym_room *room, u32 cost)
 			return true;
 		/* Pairs with wq_has_sleeper() in nym_room_wake(). */
 		smp_mb();
-		/* Who came or went has looked for sleepers in one place only. */
+		/* Who came or went may have looked for sleepers elsewhere. */
 	} while (nym_room_has_moved(room));
 	return nym_room_is_full(room, sk, cost);
 }

@@ -26,26 +26,51 @@
  */
 static bool nym_orphan_may_be(struct nym_endpoint *ep)
 {
-	if (atomic_inc_return(&ep->user->orphans) <= READ_ONCE(ep->nn->max_parked))
+	atomic_t *orphans = &ep->user->orphans;
+	u32 max = READ_ONCE(ep->nn->max_parked);
+
+	/* All names of the owner count here; do not disturb them in vain. */
+	if (atomic_read(orphans) >= max)
+		return false;
+	if (atomic_inc_return(orphans) <= max)
 		return true;
-	atomic_dec(&ep->user->orphans);
+	atomic_dec(orphans);
 	return false;
 }
 
-/* May a member have this call, for which it may have no room? */
+/* A call has been charged as too much; see nym_orphan_may_be(). */
+static void nym_call_is_surplus(struct nym_endpoint *ep, struct nym_conn *call)
+{
+	refcount_inc(&ep->user->ref);
+	call->user = ep->user;
+	call->surplus = true;
+}
+
+/*
+ * May a member have this call, for which it may have no room? A call that is
+ * charged keeps that until it has found a place.
+ */
 static bool nym_call_may_pass(struct nym_endpoint *ep, struct nym_conn *call,
 			      struct nym_member *member)
 {
-	if (member->npending < member->limit) {
-		nym_call_uncharge(call);
-	} else if (!call->user) {
+	bool room = member->npending < member->limit;
+
+	if (!room && !call->user) {
 		if (!nym_orphan_may_be(ep))
 			return false;
-		refcount_inc(&ep->user->ref);
-		call->user = ep->user;
-		call->surplus = true;
+		nym_call_is_surplus(ep, call);
 	}
-	return nym_marks_carry(&call->marks[NYM_CALLER], member->sk);
+	if (!nym_marks_carry(&call->marks[NYM_CALLER], member->sk))
+		return false;
+	if (room)
+		nym_call_uncharge(call);
+	return true;
+}
+
+/* Who is to have a pending call: one with room, if there is one. */
+static struct nym_member *nym_member_heir(struct nym_endpoint *ep)
+{
+	return nym_member_choose(ep, false) ?: nym_member_choose(ep, true);
 }
 
 /*
@@ -83,6 +108,14 @@ static struct nym_conn *nym_orphan_first(struct nym_backlog *backlog)
 						queue);
 }
 
+/* Takes an orphan out of its queue. What it is charged is the call's own now. */
+static void nym_orphan_take(struct nym_endpoint *ep, struct nym_conn *call)
+{
+	list_del(&call->queue);
+	ep->backlog.norphans--;
+	nym_call_is_surplus(ep, call);
+}
+
 static void nym_orphan_uncharge(struct nym_endpoint *ep, unsigned int n)
 {
 	atomic_sub(n, &ep->user->orphans);
@@ -95,9 +128,16 @@ static bool nym_call_orphan(struct nym_endpoint *ep, struct nym_conn *call)
 	struct nym_backlog *backlog = &ep->backlog;
 	bool laden;
 
-	nym_call_uncharge(call);
-	if (!nym_orphan_may_be(ep))
-		return false;
+	if (call->surplus && call->user == ep->user) {
+		/* What it is charged goes for the orphan. */
+		nym_user_put(call->user);
+		call->user = NULL;
+		call->surplus = false;
+	} else {
+		nym_call_uncharge(call);
+		if (!nym_orphan_may_be(ep))
+			return false;
+	}
 	backlog->norphans++;
 	laden = nym_marks_leave(&call->marks[NYM_CALLER]);
 	nym_stat_inc(ep->nn, NYM_STAT_ORPHANED);
@@ -118,10 +158,9 @@ static void nym_backlog_adopt(struct nym_endpoint *ep)
 		rcu_read_lock();
 		spin_lock(&ep->lock);
 		call = nym_orphan_first(backlog);
-		member = call ? nym_member_choose(ep, true) : NULL;
+		member = call ? nym_member_heir(ep) : NULL;
 		if (member) {
-			list_del(&call->queue);
-			nym_orphan_uncharge(ep, 1);
+			nym_orphan_take(ep, call);
 			heir = nym_call_pass(ep, call, member);
 			if (!heir)
 				nym_call_abort(backlog, call);
@@ -155,8 +194,7 @@ void nym_backlog_prune(struct nym_endpoint *ep)
 		       list_first_entry_or_null(&ep->backlog.laden,
 						struct nym_conn, queue);
 		if (call) {
-			list_del(&call->queue);
-			nym_orphan_uncharge(ep, 1);
+			nym_orphan_take(ep, call);
 			nym_call_abort(&ep->backlog, call);
 		}
 		spin_unlock(&ep->lock);
@@ -258,7 +296,7 @@ static struct nym_leave nym_backlog_leave_one(struct nym_endpoint *ep,
 	/* Meanwhile the name may be somebody else's. */
 	kept = !alone && uid_eq(ep->owner, member->owner) &&
 	       ep->type == member->sk->sk_type && (ep->nmembers || ep->lingers);
-	choice = kept ? nym_member_choose(ep, true) : NULL;
+	choice = kept ? nym_member_heir(ep) : NULL;
 	if (choice)
 		leave.heir = nym_call_pass(ep, leave.call, choice);
 	else if (kept)

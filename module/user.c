@@ -7,7 +7,6 @@
  * and are found in it under RCU.
  */
 #include <linux/rhashtable.h>
-#include <linux/sched.h>
 #include <linux/slab.h>
 
 #include "af_nym.h"
@@ -49,9 +48,9 @@ static struct nym_user *nym_user_insert(struct nym_user *user)
 							nym_users_params);
 		if (IS_ERR_OR_NULL(old) || refcount_inc_not_zero(&old->ref))
 			break;
-		/* It is on its way out of the table; whoever removes it must run. */
+		/* On its way out: whoever gives it up will find that done. */
+		rhashtable_remove_fast(&nym_users, &old->node, nym_users_params);
 		rcu_read_unlock();
-		schedule_timeout_uninterruptible(1);
 	}
 	rcu_read_unlock();
 	if (IS_ERR(old))

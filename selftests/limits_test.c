@@ -800,6 +800,37 @@ TEST_F(limits, calls_that_a_member_gets_beyond_its_backlog_are_counted)
 	EXPECT_KEPT(3, "c");
 }
 
+/* A lower limit takes away nothing that is kept, wherever that goes. */
+TEST_F(limits, calls_that_are_kept_stay_when_somebody_listens)
+{
+	int i, member[3], call[6];
+
+	ASSERT_EQ(0, put_limit("max_parked", 8));
+	for (i = 0; i < 3; i++) {
+		ASSERT_EQ(0, share_name(self, "a", ANN));
+		member[i] = last(self);
+	}
+	ASSERT_OK(listen(member[0], 32));
+	for (i = 0; i < 6; i++) {
+		EXPECT_CALL(0, "a", BOB, 0);
+		call[i] = last(self);
+	}
+	drop(self, member[0]);
+	EXPECT_EQ(6, still_there(call, 6));
+	ASSERT_EQ(0, put_limit("max_parked", 0));
+	/* Room for one, which is not counted any more. */
+	ASSERT_OK(listen(member[1], 0));
+	EXPECT_EQ(6, still_there(call, 6));
+	drop(self, member[1]);
+	EXPECT_EQ(5, still_there(call, 6));
+	ASSERT_OK(listen(member[2], 0));
+	EXPECT_EQ(5, still_there(call, 6));
+	for (i = 0; i < 5; i++)
+		close(accept(member[2], NULL, NULL));
+	ASSERT_EQ(0, put_limit("max_parked", 3));
+	EXPECT_KEPT(3, "b");
+}
+
 TEST_F(limits, parked_calls_that_are_refused_do_not_count)
 {
 	int listener;
