@@ -256,6 +256,21 @@ TEST_F(moved, to_several_each_to_the_shortest_queue)
 	EXPECT_EQ(c - 2, in_order(_metadata, self->c, 0));
 }
 
+/* Who has the shortest queue may have the shortest backlog, too. */
+TEST_F(moved, to_who_has_room_before_who_has_less)
+{
+	CALLS(3);
+	LISTEN(self->b, 0);
+	CALL();
+	ASSERT_EQ(1, pending(self->b));
+	LISTEN(self->c, 20);
+	CALLS(2);
+	ASSERT_EQ(2, pending(self->c));
+	CLOSE(self->a);
+	EXPECT_EQ(1, pending(self->b));
+	EXPECT_EQ(5, pending(self->c));
+}
+
 TEST_F(moved, twice)
 {
 	int i;
