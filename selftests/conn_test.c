@@ -11,11 +11,13 @@
 #define TIMEOUT_MS	100
 #define TIMEOUT_MIN_MS	(TIMEOUT_MS - 10)
 
+static bool caught;
+
 static void on_signal(int sig)
 {
+	__atomic_store_n(&caught, true, __ATOMIC_RELEASE);
 }
 
-/* A signal that interrupts; with @flags SA_RESTART one that restarts. */
 static void catch_signal(int flags)
 {
 	struct sigaction action = { .sa_handler = on_signal, .sa_flags = flags };
@@ -300,6 +302,17 @@ FIXTURE_TEARDOWN(accept)
 	close(self->listener);
 }
 
+/* Sends a signal to a thread that sleeps in a call; it does so again. */
+static bool is_restarted(struct nym_bg *bg, long nr)
+{
+	caught = false;
+	if (pthread_kill(bg->thread, SIGUSR1))
+		return false;
+	while (!__atomic_load_n(&caught, __ATOMIC_ACQUIRE))
+		nym_nap();
+	return nym_bg_asleep(bg, nr);
+}
+
 static void accept_in_thread(struct __test_metadata *_metadata,
 			     struct nym_bg *bg, int *listener)
 {
@@ -344,7 +357,7 @@ TEST_F(accept, is_restarted)
 {
 	catch_signal(SA_RESTART);
 	accept_in_thread(_metadata, &self->bg, &self->listener);
-	ASSERT_EQ(0, pthread_kill(self->bg.thread, SIGUSR1));
+	ASSERT_TRUE(is_restarted(&self->bg, SYS_accept4));
 	ASSERT_FD(nym_connect(NAME));
 	EXPECT_LE(0, nym_bg_join(&self->bg));
 }
@@ -1148,7 +1161,7 @@ TEST_F(parked, connect_is_restarted)
 	ASSERT_FD(fd);
 	catch_signal(SA_RESTART);
 	park_in_thread(_metadata, &self->bg, &fd);
-	ASSERT_EQ(0, pthread_kill(self->bg.thread, SIGUSR1));
+	ASSERT_TRUE(is_restarted(&self->bg, SYS_connect));
 	ASSERT_TRUE(nym_wait_pending(self->listener, 3));
 	ASSERT_FD(accept_now(self->listener));
 	ASSERT_FD(accept_now(self->listener));

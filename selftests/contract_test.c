@@ -1062,7 +1062,8 @@ static enum verdict worlds_step(struct pair_of_worlds *p, const struct step *st,
 #define BG_SEND(_s, _len, _flags) { OP_SEND, _s, 1, _len, _flags }
 #define BG_ACCEPT(_s, _t) { OP_ACCEPT, _s, 1, _t }
 #define BG_CONNECT(_s, _name) { OP_CONNECT, _s, 1, _name }
-#define BG_POLL_IN(_s)	{ OP_POLL, _s, 1, NYM_PATIENCE_MS, POLLIN | POLLRDHUP }
+/* Longer than anybody waits for it: what it finds at its end is too late. */
+#define BG_POLL_IN(_s)	{ OP_POLL, _s, 1, 2 * NYM_PATIENCE_MS, POLLIN | POLLRDHUP }
 
 struct sequence {
 	const char *name;

@@ -440,7 +440,7 @@ static int wait_take_name(FIXTURE_DATA(limits) * self, const char *name,
 	long end = nym_now_ms() + NYM_PATIENCE_MS;
 	int err;
 
-	while ((err = take_name(self, name, uid, 0)) && nym_now_ms() < end)
+	while ((err = take_name(self, name, uid, 0)) && nym_now_ms() < end + NYM_BRIEF_MS)
 		nym_nap();
 	return err;
 }
@@ -449,7 +449,7 @@ TEST_F(limits, a_name_that_has_lingered_long_enough_does_not_count)
 {
 	ASSERT_EQ(0, put_limit("max_names", 1));
 	EXPECT_TAKES(0, "a", ANN, 0);
-	ASSERT_OK(nym_option(last(self), NYM_LINGER, 300));
+	ASSERT_OK(nym_option(last(self), NYM_LINGER, NYM_BRIEF_MS));
 	drop_last(self);
 	EXPECT_TAKES(EDQUOT, "b", ANN, 0);
 	EXPECT_EQ(0, wait_take_name(self, "b", ANN));
@@ -502,6 +502,7 @@ struct binder {
 	int number;
 	int most;
 	int *bound;	/* how many there are now, of all threads */
+	long n;		/* how many it has bound in all */
 	bool *stop;
 	bool over;	/* there were more than there may be */
 	int bad;	/* an errno that may not be */
@@ -511,6 +512,7 @@ static void binder_bound(struct binder *b, int fd)
 {
 	if (__atomic_add_fetch(b->bound, 1, __ATOMIC_SEQ_CST) > b->most)
 		b->over = true;
+	b->n++;
 	sched_yield();
 	__atomic_sub_fetch(b->bound, 1, __ATOMIC_SEQ_CST);
 	close(fd);
@@ -539,6 +541,7 @@ TEST_F(limits, many_who_bind_at_once_do_not_exceed_max_names)
 	struct binder b[6];
 	bool stop = false;
 	int bound = 0;
+	long n = 0;
 	size_t i;
 
 	ASSERT_EQ(0, put_limit("max_names", 2));
@@ -553,7 +556,9 @@ TEST_F(limits, many_who_bind_at_once_do_not_exceed_max_names)
 		pthread_join(b[i].thread, NULL);
 		EXPECT_FALSE(b[i].over);
 		EXPECT_SAME_ERRNO(0, b[i].bad);
+		n += b[i].n;
 	}
+	EXPECT_LT(0, n);
 	EXPECT_NAMES_LEFT(2, ANN);
 }
 
@@ -1589,12 +1594,17 @@ struct worker {
 	int bad;
 };
 
+static long worker_has_done(struct worker *w)
+{
+	return __atomic_add_fetch(&w->n, 1, __ATOMIC_RELAXED);
+}
+
 static void *list_writer(void *arg)
 {
 	struct worker *w = arg;
 
 	while (!__atomic_load_n(w->stop, __ATOMIC_ACQUIRE)) {
-		if (put("reserved", lists[w->n++ % 2]))
+		if (put("reserved", lists[worker_has_done(w) % 2]))
 			w->bad++;
 	}
 	return NULL;
@@ -1614,7 +1624,7 @@ static void *list_reader(void *arg)
 		text[n > 0 ? n : 0] = 0;
 		if (strcmp(text, want[0]) && strcmp(text, want[1]))
 			w->bad++;
-		w->n++;
+		worker_has_done(w);
 		close(fd);
 	}
 	return NULL;
@@ -1635,11 +1645,22 @@ static void *list_binder(void *arg)
 		if (fd < 0 && errno != EACCES)
 			w->bad++;
 		if (fd >= 0) {
-			w->n++;
+			worker_has_done(w);
 			close(fd);
 		}
 	}
 	return NULL;
+}
+
+static bool all_have_worked(const struct worker *w, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		if (!__atomic_load_n(&w[i].n, __ATOMIC_RELAXED))
+			return false;
+	}
+	return true;
 }
 
 TEST_F(limits, lists_are_replaced_as_a_whole)
@@ -1657,6 +1678,8 @@ TEST_F(limits, lists_are_replaced_as_a_whole)
 		ASSERT_EQ(0, pthread_create(&w[i].thread, NULL, work[i], &w[i]));
 	}
 	usleep(700000);
+	for (i = 0; i < 1000 && !all_have_worked(w, ARRAY_SIZE(work)); i++)
+		usleep(10000);
 	__atomic_store_n(&stop, true, __ATOMIC_RELEASE);
 	for (i = 0; i < ARRAY_SIZE(work); i++) {
 		pthread_join(w[i].thread, NULL);

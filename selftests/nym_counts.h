@@ -163,10 +163,13 @@ static inline bool nym_counts_back(const struct nym_counts *now)
 	return now->sockets <= was->sockets && now->lines <= was->lines;
 }
 
-/* Sockets are freed after RCU, so the counts may take a moment to return. */
+/*
+ * Sockets are freed after RCU, and namespaces in their turn, so the counts may
+ * take a moment to return.
+ */
 static inline bool nym_wait_counts_back(struct nym_counts *now)
 {
-	long end = nym_now_ms() + 3000;
+	long end = nym_now_ms() + 20000;
 
 	for (;;) {
 		nym_count(now);

@@ -220,6 +220,18 @@ static inline int io_poll(int fd, int events, int ms)
 	return poll(&p, 1, ms) < 0 ? -errno : p.revents;
 }
 
+/*
+ * Waits for an event; 0, too, for what it finds when its time is over: nobody
+ * woke it for that.
+ */
+static inline int io_poll_wait(int fd, int events)
+{
+	long end = io_now_ms() + IO_POLL_MS;
+	int revents = io_poll(fd, events, IO_POLL_MS);
+
+	return io_now_ms() < end ? revents : 0;
+}
+
 static inline int io_mask(int fd)
 {
 	return io_poll(fd, IO_ALL_EVENTS, 0);
@@ -327,13 +339,9 @@ static inline long io_do_send_all(struct io_thread *t)
 	return io_send_all(t->fd, t->pos, t->len);
 }
 
-/* 0, too, for what it finds when its time is over: nobody woke it for that. */
 static inline long io_do_poll(struct io_thread *t)
 {
-	long end = io_now_ms() + IO_POLL_MS;
-	int events = io_poll(t->fd, t->flags, IO_POLL_MS);
-
-	return io_now_ms() < end ? events : 0;
+	return io_poll_wait(t->fd, t->flags);
 }
 
 static inline long io_do_accept(struct io_thread *t)

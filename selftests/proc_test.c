@@ -246,7 +246,7 @@ TEST_F(line, goes_with_the_last_close)
 	close(self->listener);
 	READ_LINE(copy);
 	close(copy);
-	snprintf(needle, sizeof(needle), " %lu\n", inode);
+	snprintf(needle, sizeof(needle), " %lu ", inode);
 	text = nym_slurp(NYM_PROC, 4096);
 	ASSERT_NE(NULL, text);
 	EXPECT_EQ(NULL, strstr(text, needle));

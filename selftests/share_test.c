@@ -454,14 +454,17 @@ TEST_F(calls, idle_first_is_who_sleeps_in_accept)
 
 	for (i = 0; i < ARRAY_SIZE(order); i++) {
 		struct io_thread t = { .fd = self->m[order[i]] };
+		long end = io_now_ms() + NYM_PATIENCE_MS;
 
 		ASSERT_OK(nym_set_nonblock(t.fd, false));
 		/* Should the call go to somebody else. */
-		ASSERT_OK(io_set_timeout(t.fd, SO_RCVTIMEO, 2000));
+		ASSERT_OK(io_set_timeout(t.fd, SO_RCVTIMEO, NYM_PATIENCE_MS));
 		io_start(&t, io_do_accept);
 		ASSERT_TRUE(io_wait_blocked(&t));
 		CALL();
 		ASSERT_LE(0, io_join(&t));
+		/* It would look once more at the end of its time. */
+		EXPECT_GT(end, io_now_ms());
 		close(t.ret);
 		ASSERT_OK(nym_set_nonblock(t.fd, true));
 	}
@@ -1007,7 +1010,8 @@ TEST_F(load, the_busiest_of_16_workers_has_less_than_a_fifth_more)
 			least = n;
 	}
 	EXPECT_EQ(CLIENTS * EACH, sum);
-	EXPECT_LT(most * 10, least * 12) {
+	/* Where there are few, one more or less is much. */
+	EXPECT_LT(most * 10, least * 12 + 100) {
 		show(_metadata, board);
 	}
 }
@@ -1214,13 +1218,15 @@ TEST_F(dgrams, idle_first_is_who_sleeps_in_recv)
 		struct io_thread t = {
 			.fd = self->m[order[i]], .buf = &c, .len = 1,
 		};
+		long end = io_now_ms() + NYM_PATIENCE_MS;
 
 		/* Should the datagram go to somebody else. */
-		ASSERT_OK(io_set_timeout(t.fd, SO_RCVTIMEO, 2000));
+		ASSERT_OK(io_set_timeout(t.fd, SO_RCVTIMEO, NYM_PATIENCE_MS));
 		io_start(&t, io_do_recv);
 		ASSERT_TRUE(io_wait_blocked(&t));
 		ASSERT_EQ(10, say(self->from, i, 10));
 		EXPECT_EQ(1, io_join(&t));
+		EXPECT_GT(end, io_now_ms());
 		EXPECT_EQ((int)i, c);
 	}
 }

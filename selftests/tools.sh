@@ -241,7 +241,8 @@ slow_reader() {
 
 # Takes one client; perl prints the length of each record.
 lengths() {
-	perl -e 'socket($s, 18, 5, 0) && bind($s, pack("S a*", 18, "t/rec")) && listen($s, 5) &&
+	perl -e '$| = 1;
+		socket($s, 18, 5, 0) && bind($s, pack("S a*", 18, "t/rec")) && listen($s, 5) &&
 		accept($c, $s) or exit 1;
 		print length($b), "\n" while defined(recv($c, $b, 99999, 0)) && length $b' >out
 }
@@ -252,7 +253,7 @@ records() {
 	nymctl wait -q -t 20 t/rec || return
 	{
 		printf abc
-		sleep 1
+		soon holds out 3
 		printf de
 	} | timeout 20 nymcat -q t/rec || return
 	wait $!
@@ -285,7 +286,7 @@ answers() {
 		while (defined(my $from = recv($s, my $b, 999, 0))) {
 			send($s, length($b) . " bytes\n", 0, $from) for 1 .. 2;
 		}'
-	echo hello | timeout 20 nymcat -u -w 1 t/answer >out &&
+	echo hello | timeout 20 nymcat -u -w 5 t/answer >out &&
 		holds out "6 bytes 6 bytes"
 }
 

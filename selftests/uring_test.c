@@ -332,7 +332,7 @@ TEST_F(uring, a_waiting_request_keeps_the_socket_until_it_ends)
 	ASSERT_EQ(2, send(self->a, "ab", 2, 0));
 	EXPECT_EQ(2, result(&self->r, 1));
 	/* Now it is closed. */
-	EXPECT_EQ(POLLHUP, io_poll(self->a, 0, IO_POLL_MS));
+	EXPECT_EQ(POLLHUP, io_poll_wait(self->a, 0));
 }
 
 NYM_TEST_MAIN
