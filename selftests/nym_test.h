@@ -54,7 +54,7 @@
 #define NYM_NOBODY	65534
 
 /* Long enough to do something meanwhile, on a starved machine, too. */
-#define NYM_BRIEF_MS	(1000 * nym_slower())
+#define NYM_BRIEF_MS	(500 + 250 * nym_slower())
 
 /* How much slower a kernel that checks itself is, as "make check-debug" says. */
 static inline int nym_slower(void)
