@@ -645,14 +645,14 @@ TEST_F(call, a_name_that_lingers_in_vain_changes_nothing)
 	LISTEN(0);
 	pending = scm_connect(self->type, name);
 	ASSERT_FD(pending);
-	ASSERT_OK(nym_option(self->l, NYM_LINGER, 200));
+	ASSERT_OK(nym_option(self->l, NYM_LINGER, NYM_BRIEF_MS));
 	CLOSE(self->l);
 	fd = waiting(self->type);
 	ASSERT_FD(fd);
 	refused = socket(AF_NYM, self->type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	ASSERT_ERRNO(EINPROGRESS, nym_call(refused, name));
 	START(self->t, self->type);
-	EXPECT_EQ(REFUSED, nym_poll_wait(refused, OUT));
+	EXPECT_EQ(REFUSED, io_poll_wait(refused, OUT));
 	EXPECT_EQ(ECONNREFUSED, io_so_error(refused));
 	EXPECT_EQ(ECONNRESET, io_so_error(pending));
 	EXPECT_EQ(0, io_mask(fd));
@@ -698,6 +698,12 @@ TEST_F(call, the_option_may_be_cleared_while_it_waits)
 
 /* --- Permission --- */
 
+/* What becomes of a call that waits; SO_ERROR of one that waits on is 0, too. */
+static int outcome(int fd)
+{
+	return nym_poll_wait(fd, POLLOUT) > 0 ? io_so_error(fd) : ETIMEDOUT;
+}
+
 /* Waits for the name as whom it is; tells @ready when it does. */
 static int call_and_tell(void *ready)
 {
@@ -705,8 +711,7 @@ static int call_and_tell(void *ready)
 
 	if (fd < 0 || write(*(int *)ready, "x", 1) != 1)
 		return 200;
-	nym_poll_wait(fd, POLLOUT);
-	return io_so_error(fd);
+	return outcome(fd);
 }
 
 static int call_blocking(void *ready)
@@ -840,7 +845,8 @@ static int call_as_root_and_drop(void *unused)
 	if (fd < 0 || fchmod(l, 0600) || nym_become(&nobody) || nym_bind(l, name) ||
 	    listen(l, 5))
 		return 200;
-	return io_so_error(fd);
+	/* A call that nobody has looked at has no error either. */
+	return nym_poll_now(fd, POLLOUT) > 0 ? io_so_error(fd) : ETIMEDOUT;
 }
 
 TEST_F(permission, who_called_as_root_is_let_in_as_root)
@@ -926,8 +932,7 @@ static int call_of_old_owner(void *ready)
 	close(l);
 	if (fd < 0 || write(*(int *)ready, "x", 1) != 1)
 		return 201;
-	nym_poll_wait(fd, POLLOUT);
-	return io_so_error(fd);
+	return outcome(fd);
 }
 
 TEST_F(permission, is_not_inherited_from_the_owner_before)
@@ -1264,7 +1269,10 @@ static int ask(int fd, char out)
 	return !n || errno == ECONNRESET || errno == EPIPE ? 0 : -1;
 }
 
-/* Blocking, with a timeout that is sometimes too short. */
+/*
+ * Blocking, with a timeout that is sometimes too short; with t->flags it has
+ * none, so that it shows when a call that waits is forgotten.
+ */
 static long call_and_ask(struct io_thread *t)
 {
 	struct race *race = t->arg;
@@ -1274,9 +1282,10 @@ static long call_and_ask(struct io_thread *t)
 	while (io_now_ms() < race->end) {
 		int fd = waiter(race->type, 0), got;
 
-		io_set_timeout(fd, SO_SNDTIMEO, 1 + io_rand(&seed) % 20);
+		if (!t->flags)
+			io_set_timeout(fd, SO_SNDTIMEO, 1 + io_rand(&seed) % 20);
 		if (nym_call(fd, name)) {
-			if (errno != EAGAIN)
+			if (t->flags || errno != EAGAIN)
 				return nym_give_up(fd);
 			close(fd);
 			continue;
@@ -1290,7 +1299,14 @@ static long call_and_ask(struct io_thread *t)
 	return answers;
 }
 
-/* Without blocking; sometimes it gives up. */
+/* What poll() says of a call: nothing at times, unless it is a @patient one. */
+static int poll_call(int fd, bool patient, __u32 *seed)
+{
+	return patient ? nym_poll_wait(fd, POLLOUT) :
+			 io_poll(fd, POLLOUT, io_rand(seed) % 20);
+}
+
+/* Without blocking; sometimes it gives up, but with t->flags it must get in. */
 static long call_and_poll(struct io_thread *t)
 {
 	struct race *race = t->arg;
@@ -1302,7 +1318,11 @@ static long call_and_poll(struct io_thread *t)
 
 		if (nym_call(fd, name) && errno != EINPROGRESS)
 			return nym_give_up(fd);
-		if (io_poll(fd, POLLOUT, io_rand(&seed) % 20) == 0) {
+		if (!poll_call(fd, t->flags, &seed)) {
+			if (t->flags) {
+				errno = ETIMEDOUT;
+				return nym_give_up(fd);
+			}
 			close(fd);
 			continue;
 		}
@@ -1333,6 +1353,8 @@ static void name_comes_and_goes(struct __test_metadata *_metadata,
 	for (i = 0; i < 6; i++) {
 		self->caller[i].arg = &self->race;
 		self->caller[i].pos = i;
+		/* The last of each kind does not give up. */
+		self->caller[i].flags = i >= 4;
 		io_start(&self->caller[i], i & 1 ? call_and_poll : call_and_ask);
 	}
 	for (i = 0; i < 6; i++) {
@@ -1342,6 +1364,7 @@ static void name_comes_and_goes(struct __test_metadata *_metadata,
 		}
 		heard += self->caller[i].ret;
 	}
+	/* Not before: those that do not give up have to be served. */
 	__atomic_store_n(&self->race.stop, 1, __ATOMIC_RELAXED);
 	said = io_join(&self->server);
 	EXPECT_SAME_ERRNO(0, self->server.err);

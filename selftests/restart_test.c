@@ -1049,10 +1049,10 @@ static bool is_gone(int fd)
 	return nym_poll_wait(fd, POLLIN) & POLLHUP;
 }
 
-/* The name is free; it may take a moment until files are closed. */
+/* The name is free; it may linger first, or files may have yet to be closed. */
 static bool comes_free(void)
 {
-	long end = nym_now_ms() + 2000;
+	long end = nym_now_ms() + NYM_BRIEF_MS + NYM_PATIENCE_MS;
 
 	while (nym_bind_as(&nobody, name)) {
 		if (nym_now_ms() > end)
@@ -1211,14 +1211,14 @@ TEST_F(flight, a_nym_socket_does_not_wait_longer_than_the_name_lingers)
 {
 	int client;
 
-	ASSERT_OK(nym_option(self->a, NYM_LINGER, 300));
+	ASSERT_OK(nym_option(self->a, NYM_LINGER, NYM_BRIEF_MS));
 	client = call_with(self->b);
 	ASSERT_FD(client);
 	CLOSE(self->a);
 	/* From now on only the call has it. */
 	CLOSE(self->b);
 	EXPECT_EQ(OUT, io_mask(client));
-	EXPECT_LT(0, nym_poll_wait(client, POLLIN));
+	EXPECT_LT(0, io_poll_wait(client, POLLIN));
 	EXPECT_TRUE(is_reset(client));
 	EXPECT_TRUE(comes_free());
 	close(client);
@@ -1467,18 +1467,33 @@ TEST_F(linger, as_the_last_member_says)
 	EXPECT_SAME_ERRNO(EADDRINUSE, nym_bind_as(&nobody, name));
 }
 
-TEST_F(linger, not_longer_and_not_shorter_than_that)
+/* Closes the listener; gives how long its name is taken. */
+static long time_it_lingers(struct __test_metadata *_metadata, int *listener)
 {
 	long begin = nym_now_ms(), took_ms;
 
-	ASSERT_OK(nym_option(self->l, NYM_LINGER, 400));
-	CLOSE(self->l);
+	EXPECT_OK(nym_option(*listener, NYM_LINGER, NYM_BRIEF_MS));
+	CLOSE(*listener);
 	EXPECT_SAME_ERRNO(EADDRINUSE, nym_bind_as(&nobody, name));
 	EXPECT_TRUE(comes_free());
 	took_ms = nym_now_ms() - begin;
-	EXPECT_LE(400, took_ms);
-	EXPECT_GT(3000, took_ms);
+	EXPECT_LE(NYM_BRIEF_MS, took_ms);
+	return took_ms;
+}
+
+/* A machine that stalls sees the end too late, but not every time. */
+TEST_F(linger, not_longer_and_not_shorter_than_that)
+{
+	long took_ms = time_it_lingers(_metadata, &self->l);
+	int i;
+
 	EXPECT_TRUE(is_reset(self->c));
+	for (i = 0; i < 4 && took_ms >= 3 * NYM_BRIEF_MS; i++) {
+		self->l = member_listen(SOCK_STREAM, 5);
+		ASSERT_FD(self->l);
+		took_ms = time_it_lingers(_metadata, &self->l);
+	}
+	EXPECT_GT(3 * NYM_BRIEF_MS, took_ms);
 }
 
 /* Names come and linger all the time, for longer than the one that is over. */
@@ -1682,7 +1697,7 @@ TEST_F(linger, then_pending_calls_are_reset_and_parked_ones_refused)
 	ASSERT_FD(sender);
 	parked = parked_call(SOCK_STREAM);
 	ASSERT_FD(parked);
-	ASSERT_OK(nym_option(self->l, NYM_LINGER, 500));
+	ASSERT_OK(nym_option(self->l, NYM_LINGER, NYM_BRIEF_MS));
 	CLOSE(self->l);
 	io_start(&t, do_call);
 	io_start(&r, io_do_recv);
@@ -1735,7 +1750,7 @@ TEST_F(linger, a_successor_that_dies_before_it_listens_changes_nothing)
 	long begin = nym_now_ms();
 	int parked;
 
-	ASSERT_OK(nym_option(self->l, NYM_LINGER, 1000));
+	ASSERT_OK(nym_option(self->l, NYM_LINGER, NYM_BRIEF_MS));
 	CLOSE(self->l);
 	parked = parked_call(SOCK_STREAM);
 	ASSERT_FD(parked);
@@ -1744,8 +1759,8 @@ TEST_F(linger, a_successor_that_dies_before_it_listens_changes_nothing)
 	EXPECT_EQ(OUT, io_mask(self->c));
 	EXPECT_EQ(0, io_mask(parked));
 	EXPECT_SAME_ERRNO(EADDRINUSE, nym_bind_as(&nobody, name));
-	EXPECT_EQ(REFUSED, nym_poll_wait(parked, OUT));
-	EXPECT_LE(1000, nym_now_ms() - begin);
+	EXPECT_EQ(REFUSED, io_poll_wait(parked, OUT));
+	EXPECT_LE(NYM_BRIEF_MS, nym_now_ms() - begin);
 	EXPECT_EQ(ECONNREFUSED, io_so_error(parked));
 	EXPECT_TRUE(is_reset(self->c));
 	close(parked);
@@ -1757,9 +1772,10 @@ TEST_F(linger, a_successor_that_dies_before_it_listens_may_linger_itself)
 	int i;
 
 	for (i = 0; i < 4; i++) {
-		ASSERT_OK(nym_option(self->l, NYM_LINGER, 1000));
+		ASSERT_OK(nym_option(self->l, NYM_LINGER, NYM_BRIEF_MS * 3 / 2));
 		CLOSE(self->l);
-		usleep(300000);
+		/* In all longer than each lingers. */
+		usleep(NYM_BRIEF_MS * 500);
 		self->l = member(SOCK_STREAM);
 		ASSERT_FD(self->l);
 	}
@@ -1771,7 +1787,7 @@ TEST_F(linger, a_successor_that_dies_before_it_listens_may_linger_itself)
 /* Nobody new is let in: the name does not linger any more. */
 static bool stops_waiting(void)
 {
-	long end = nym_now_ms() + NYM_PATIENCE_MS;
+	long end = nym_now_ms() + NYM_BRIEF_MS + NYM_PATIENCE_MS;
 	int fd;
 
 	while ((fd = parked_call(SOCK_STREAM)) >= 0 && nym_now_ms() < end) {
@@ -1786,7 +1802,7 @@ TEST_F(linger, a_successor_that_listens_too_late_still_gets_the_calls)
 {
 	int parked;
 
-	ASSERT_OK(nym_option(self->l, NYM_LINGER, 300));
+	ASSERT_OK(nym_option(self->l, NYM_LINGER, NYM_BRIEF_MS));
 	CLOSE(self->l);
 	parked = parked_call(SOCK_STREAM);
 	ASSERT_FD(parked);
@@ -1829,8 +1845,8 @@ static int call_and_see(void *ready)
 
 	if (fd < 0 || write(*(int *)ready, "x", 1) != 1)
 		return 200;
-	nym_poll_wait(fd, POLLOUT);
-	return io_so_error(fd);
+	/* SO_ERROR of a call that waits on is 0, too. */
+	return nym_poll_wait(fd, POLLOUT) > 0 ? io_so_error(fd) : ETIMEDOUT;
 }
 
 static int successor_with(struct __test_metadata *_metadata, int *listener,
@@ -2094,7 +2110,7 @@ TEST_F(dgram, who_waits_is_refused_when_the_time_is_over)
 	int u = scm_connect(SOCK_DGRAM, name), ep = epoll_create1(EPOLL_CLOEXEC);
 
 	ASSERT_FD(u);
-	ASSERT_OK(nym_option(self->r, NYM_LINGER, 500));
+	ASSERT_OK(nym_option(self->r, NYM_LINGER, NYM_BRIEF_MS));
 	CLOSE(self->r);
 	ASSERT_OK(watch(ep, u, EPOLLOUT | EPOLLET));
 	EXPECT_EQ(0, happened(ep, 0));
@@ -2616,8 +2632,8 @@ static int connect_to_service(int type, bool blocking, struct tally *tally)
 		if (errno != EINPROGRESS)
 			return nym_give_up(fd);
 		tally->parked++;
-		nym_poll_wait(fd, POLLOUT);
-		err = io_so_error(fd);
+		/* The call below would get in, though nobody woke this one. */
+		err = nym_poll_wait(fd, POLLOUT) > 0 ? io_so_error(fd) : ETIMEDOUT;
 		if (!err && nym_call(fd, name))
 			err = errno;
 		if (err) {
@@ -2863,16 +2879,21 @@ static long come_and_go(struct io_thread *t)
 	return rounds;
 }
 
-/* The one that is always there, until it is told to leave. */
+/*
+ * The one that is always there, until t->buf, a pipe, is closed. It does not
+ * look by itself: whatever moves to it has to wake it.
+ */
 static long serve_always(struct io_thread *t)
 {
+	struct pollfd pfd[2] = {
+		{ .fd = t->fd, .events = POLLIN },
+		{ .fd = *(int *)t->buf, .events = POLLIN },
+	};
 	long served = 0;
 
-	while (!__atomic_load_n((int *)t->buf, __ATOMIC_RELAXED)) {
-		if (io_poll(t->fd, POLLIN, 20) == POLLIN) {
-			echo(t->fd);
-			served++;
-		}
+	while (poll(pfd, 2, -1) > 0 && !pfd[1].revents) {
+		echo(t->fd);
+		served++;
 	}
 	return served;
 }
@@ -2892,6 +2913,8 @@ static long call_always(struct io_thread *t)
 		fd = connect_to_service(race->type, t->flags, &tally);
 		if (fd < 0)
 			return -1;
+		/* Who is forgotten by a server that sleeps shall tell. */
+		nym_set_timeout(fd, SO_RCVTIMEO, NYM_PATIENCE_MS);
 		errno = 0;
 		if (send(fd, &out, 1, MSG_NOSIGNAL) != 1 ||
 		    recv(fd, &in, 1, 0) != 1 || in != out)
@@ -2945,10 +2968,11 @@ FIXTURE_TEARDOWN(race)
 
 TEST_F(race, members_come_and_go_and_every_call_is_answered)
 {
-	int i, stop = 0, l = member_listen(SOCK_STREAM, 1);
+	int i, stop[2], l = member_listen(SOCK_STREAM, 1);
 
 	ASSERT_FD(l);
-	self->server[2] = (struct io_thread){ .fd = l, .buf = &stop };
+	ASSERT_OK(pipe2(stop, O_CLOEXEC));
+	self->server[2] = (struct io_thread){ .fd = l, .buf = &stop[0] };
 	io_start(&self->server[2], serve_always);
 	for (i = 0; i < 2; i++) {
 		self->server[i].arg = &self->race;
@@ -2962,16 +2986,18 @@ TEST_F(race, members_come_and_go_and_every_call_is_answered)
 		}
 	}
 	END_CALLERS();
-	__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
+	close(stop[1]);
 	io_join(&self->server[2]);
+	close(stop[0]);
 	close(l);
 }
 
 /* Nobody is always there, but the name lingers. */
 TEST_F(race, a_lingering_name_dies_and_returns_and_every_call_is_answered)
 {
-	int i, stop = 0, l;
+	int i, stop[2], l;
 
+	ASSERT_OK(pipe2(stop, O_CLOEXEC));
 	self->race.linger = LONG;
 	for (i = 0; i < 2; i++) {
 		self->server[i].arg = &self->race;
@@ -2991,11 +3017,12 @@ TEST_F(race, a_lingering_name_dies_and_returns_and_every_call_is_answered)
 	/* Whoever still waits is served. */
 	l = member_listen(SOCK_STREAM, 1);
 	ASSERT_FD(l);
-	self->server[2] = (struct io_thread){ .fd = l, .buf = &stop };
+	self->server[2] = (struct io_thread){ .fd = l, .buf = &stop[0] };
 	io_start(&self->server[2], serve_always);
 	END_CALLERS();
-	__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
+	close(stop[1]);
 	io_join(&self->server[2]);
+	close(stop[0]);
 	close(l);
 }
 
