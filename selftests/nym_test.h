@@ -53,6 +53,13 @@
 
 #define NYM_NOBODY	65534
 
+/*
+ * The least that a timeout of so many milliseconds takes. The kernel counts it in
+ * ticks: one has begun already, and a guest that was stopped may make up for some
+ * at once.
+ */
+#define NYM_TICKED(ms)	((ms) / 2)
+
 /* Long enough to do something meanwhile, on a starved machine, too. */
 #define NYM_BRIEF_MS	(500 + 250 * nym_slower())
 
