@@ -3,9 +3,10 @@
  * The calls of a name with two members, between connect() and accept(), as in
  * backlog.c and migrate.c: one lock, every step taken whole under it, everybody
  * woken after it. A caller may take its parked call back, and a member may be
- * closed, at any moment; whether the second ever is, is chosen first, as the hope for it would
- * hide that somebody sleeps for ever. No caller is lost or left asleep, no call
- * is served twice, and both references of a call are dropped, each once.
+ * closed, at any moment; whether the second ever is, is chosen first, as the
+ * hope for it would hide that somebody sleeps for ever. No caller is lost or
+ * left asleep, no call is served twice, and both references of a call are
+ * dropped, each once.
  *
  * With -DNO_PROMOTE, accept() does not move parked calls up; with -DNO_REFUSE
  * the last member goes without a word to them; with -DNO_TELL a caller is not

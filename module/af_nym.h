@@ -26,7 +26,7 @@
  *   nym_files_lock  which sockets are in flight and where (files.c); innermost
  *   sk_peer_lock    a socket's peer credentials; innermost, spins
  *   bucket lock     a chain of the list of all sockets; innermost, spins
- *   that of a chain in the table of users (user.c); innermost, also inside
+ *   the rhashtable's own, of a bucket of users (user.c); innermost, also inside
  *                   ep->lock
  *
  * Lifetimes
