@@ -41,12 +41,16 @@ help:
 	@echo 'make shell           boot a kernel in QEMU, load the module, open a shell'
 	@echo 'make selftests       build the test programs only'
 	@echo 'make scale           measure with a million names, in instructions (minutes)'
+	@echo 'make bench           measure beside AF_UNIX, pipes, TCP and others (ten minutes)'
+	@echo 'make profile         show where the instructions of a send and a receive are'
 	@echo 'make lint            check style, types and documentation comments'
 	@echo 'make clean           remove everything built here'
 	@echo
 	@echo 'KVER=RELEASE         build for this installed kernel, or'
 	@echo 'KDIR=DIRECTORY       build with these kernel headers'
 	@echo 'KERNELS="6.1 6.12"   the kernels to check on: those, 7, 6.12-rt (make check)'
+	@echo 'KERNELS=6.1          the kernels to measure on; default: 6.12 (make bench, profile)'
+	@echo 'TRANSPORT=unix-dgram what to show; default: nym-stream (make profile)'
 	@echo 'SCALE="1000 1000"    how many names and connections (make scale)'
 	@echo 'CALLS=10000000 SEED= how many calls, and which (make fuzz)'
 	@echo 'TESTS="stream_test"  the tests to run; default: all (make check)'
@@ -54,7 +58,7 @@ help:
 	@echo 'DESTDIR= PREFIX=     where make install puts things'
 	@echo 'V=1                  show commands and the kernel console'
 	@echo
-	@echo 'demo, check, shell and lint install the Debian packages they need.'
+	@echo 'demo, check, shell, bench and lint install the Debian packages they need.'
 	@echo 'Nothing is ever loaded into the running kernel.'
 
 # Kbuild leaves its output beside the sources: give each kernel its own tree of
@@ -126,6 +130,21 @@ scale:
 	qemu/run --strict --count --memory 6144 -k $$kernel \
 		-m $$module -- build/bench/scale $(SCALE)
 
+# Where nothing else is said, one kernel is enough to measure on.
+bench_kernels = $(if $(filter file,$(origin KERNELS)),6.12,$(KERNELS))
+TRANSPORT ?= nym-stream
+
+bench:
+	@qemu/install-deps build run bench
+	+@for kernel in $(bench_kernels); do bench/run -k $$kernel || exit; done
+
+profile:
+	@qemu/install-deps build run bench
+	+@for kernel in $(bench_kernels); do \
+		bench/run -k $$kernel --profile --measure same-thread --size 64 \
+			--transport $(TRANSPORT) || exit; \
+	done
+
 # Build all that the demo needs and boot it, with COMMAND or a shell.
 boot:
 	+@kernel=$$(qemu/kernel $(DEMO_KERNEL)) && module=$$(qemu/module $$kernel) && \
@@ -185,5 +204,5 @@ lint:
 clean:
 	rm -rf build
 
-.PHONY: all help modules tools install uninstall selftests demo shell boot scale check check-all \
-	check-debug check-races coverage fuzz fuzz-others lint clean
+.PHONY: all help modules tools install uninstall selftests demo shell boot scale bench profile \
+	check check-all check-debug check-races coverage fuzz fuzz-others lint clean
