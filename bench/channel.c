@@ -54,7 +54,7 @@ static bool holds(const struct transport *t, const struct channel *ch, size_t si
 void open_for(struct result *r, struct channel *ch, int how)
 {
 	const struct transport *t = r->transport;
-	bool fit = (how & CHANNEL_ROOM) || !t->bytes;
+	bool fit = r->size && ((how & CHANNEL_ROOM) || !t->bytes);
 
 	how &= ~CHANNEL_ROOM;
 	if (t->open(t, ch, r->size, how))

@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define STREAM_BATCHES	5
-
 struct transfer {
 	const struct transport *t;
 	struct channel ch;
@@ -43,7 +41,7 @@ static void same_thread(struct result *r)
 	struct transfer x;
 
 	open_transfer(&x, r, CHANNEL_ROOM);
-	count_rounds(r, same_thread_round, &x);
+	count_rounds(r, SHORT, same_thread_round, &x);
 }
 
 static void echo(void *arg)
@@ -71,7 +69,7 @@ static void ping_pong(struct result *r)
 
 	open_transfer(&x, r, 0);
 	pid = other_side(echo, &x);
-	count_rounds(r, ping_pong_round, &x);
+	count_rounds(r, SHORT, ping_pong_round, &x);
 	end_side(pid);
 }
 
@@ -116,7 +114,7 @@ static void stream(struct result *r)
 	open_transfer(&x, r, CHANNEL_FLOW);
 	ordered(!pipe(x.orders) && !pipe(x.done));
 	pid = other_side(take, &x);
-	count_batches(r, STREAM_BATCHES, 20000, stream_batch, &x);
+	count_batches(r, LONG, stream_batch, &x);
 	end_side(pid);
 }
 

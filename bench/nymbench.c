@@ -34,13 +34,16 @@ static const char help[] =
 "bytes. What cannot be measured has \"skipped\" with the reason.\n";
 
 static const struct measure *const measures[] = {
-	transfer_measures,
+	transfer_measures, cycle_measures, rights_measures, wakeup_measures, idle_measures,
+	lookup_measures,
 };
 
 static const struct transport *const transports[] = {
-	nym_transports, unix_transports, pipe_transports, mq_transports,
+	nym_transports, unix_transports, pipe_transports, mq_transports, tcp_transports,
+	vsock_transports, tipc_transports,
 };
 
+const size_t no_sizes[] = { 0 };
 static const size_t message_sizes[] = { 1, 64, 1024, 4096, 16384, 65536, 1048576, 0 };
 
 struct options options;
@@ -80,7 +83,7 @@ static void measure_here(const struct measure *m, struct result *r)
 static int measure_one(const struct measure *m, const struct transport *t, size_t size)
 {
 	struct result r = {
-		.measure = m->name, .transport = t, .size = size, .section = section++,
+		.measure = m, .transport = t, .size = size, .section = section++,
 	};
 	int status;
 	pid_t pid;
@@ -96,7 +99,7 @@ static int measure_one(const struct measure *m, const struct transport *t, size_
 	MARK(MARK_SECTION);
 	if (!status)
 		return 0;
-	fprintf(stderr, "nymbench: %s %s %zu: failed\n", m->name, t->name, size);
+	tell_skipped(&r, "FAILED, with status %#x", status);
 	return 1;
 }
 
@@ -106,11 +109,11 @@ static int measure_sizes(const struct measure *m, const struct transport *t)
 	char text[32];
 	int failed = 0;
 
-	for (; *size; size++) {
+	do {
 		snprintf(text, sizeof(text), "%zu", *size);
-		if (wanted(only_sizes, text))
+		if (!*size || wanted(only_sizes, text))
 			failed |= measure_one(m, t, *size);
-	}
+	} while (*size && *++size);
 	return failed;
 }
 

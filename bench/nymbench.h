@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <sys/socket.h>
 #include <sys/types.h>
+#include <unistd.h>
 
 #include "marks.h"
 
@@ -72,9 +73,12 @@ void send_whole(const struct transport *t, int fd, const void *buf, size_t size)
 void recv_whole(const struct transport *t, int fd, void *buf, size_t size);
 void *buffer(size_t size);
 
-/* Where a measure puts what it found. */
+/* For a measure that comes in one size only. */
+extern const size_t no_sizes[];
+
+/* What is measured, and what is to be said of it. */
 struct result {
-	const char *measure;
+	const struct measure *measure;
 	const struct transport *transport;
 	size_t size;		/* 0: there is none */
 	long section;		/* which one this is for the plugin */
@@ -84,8 +88,8 @@ struct result {
 struct measure {
 	const char *name;
 	const char *what;
-	const size_t *sizes;	/* ends with 0; NULL: messages of all sizes */
-	const char *of;		/* what the sizes are, if they are not bytes of a message */
+	const size_t *sizes;	/* ends with 0; NULL: those of messages */
+	const char *of;		/* what there are so many of; NULL: bytes of a message */
 	const char *(*cannot)(const struct transport *t);
 	void (*run)(struct result *r);
 };
@@ -121,15 +125,25 @@ static inline void part(enum mark_part which)
 
 /* rounds.c */
 #define BATCHES_MOST	15
+/* Batches, and how long each takes: many short ones, or some in which things repeat. */
+#define SHORT		BATCHES_MOST, 1000
+#define LONG		5, 20000
 long now(void);
 void settle(void);
-void count_rounds(struct result *r, void (*round)(void *arg), void *arg);
+void count_rounds(struct result *r, int batches, long batch_us, void (*round)(void *arg),
+		  void *arg);
 void count_batches(struct result *r, int batches, long batch_us,
 		   void (*batch)(void *arg, long rounds), void *arg);
 void tell_bytes(struct result *r, long objects, const char *const names[], const long values[],
 		int n);
-void skip(const struct result *r, const char *format, ...)
-	__attribute__((noreturn, format(printf, 2, 3)));
+void tell_skipped(const struct result *r, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* Ends the process that was to find the figure. */
+#define skip(...) do { \
+	tell_skipped(__VA_ARGS__); \
+	_exit(0); \
+} while (0)
 
 /* sides.c */
 void run_on(int cpu);

@@ -32,17 +32,19 @@ long now(void)
 /* The kernel frees some things only seconds after they were let go. */
 void settle(void)
 {
-	sleep(6);
+	sleep(15);
 }
 
 static void tell_head(const struct result *r)
 {
 	printf("{\"section\": %ld, \"measure\": \"%s\", \"transport\": \"%s\"", r->section,
-	       r->measure, r->transport->name);
+	       r->measure->name, r->transport->name);
 	if (r->transport->rival)
 		printf(", \"rival\": \"%s\"", r->transport->rival);
 	if (r->size)
 		printf(", \"size\": %zu", r->size);
+	if (r->measure->of)
+		printf(", \"of\": \"%s\"", r->measure->of);
 	if (r->raised)
 		printf(", \"raised\": true");
 }
@@ -53,8 +55,8 @@ static void tell_end(void)
 	fflush(stdout);
 }
 
-/* Says why there is no figure, and ends the process that was to find one. */
-void skip(const struct result *r, const char *format, ...)
+/* Says why there is no figure. */
+void tell_skipped(const struct result *r, const char *format, ...)
 {
 	va_list args;
 
@@ -65,7 +67,6 @@ void skip(const struct result *r, const char *format, ...)
 	va_end(args);
 	printf("\"");
 	tell_end();
-	_exit(0);
 }
 
 static void tell_batches(const struct result *r, const long *ns, int batches, long rounds)
@@ -133,11 +134,12 @@ static void run_rounds(void *arg, long n)
 		rounds->round(rounds->arg);
 }
 
-void count_rounds(struct result *r, void (*round)(void *arg), void *arg)
+void count_rounds(struct result *r, int batches, long batch_us, void (*round)(void *arg),
+		  void *arg)
 {
 	struct rounds rounds = { round, arg };
 
-	count_batches(r, BATCHES_MOST, 1000, run_rounds, &rounds);
+	count_batches(r, batches, batch_us, run_rounds, &rounds);
 }
 
 /* Bytes that one of @objects takes: all, and by kind. */

@@ -6,8 +6,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <unistd.h>
 
 ssize_t socket_send(int fd, const void *buf, size_t size)
@@ -49,6 +47,12 @@ int open_pair(const struct transport *t, struct channel *ch, size_t size, int ho
 	return 0;
 }
 
+static int closed(int fd)
+{
+	close(fd);
+	return -1;
+}
+
 int socket_bound(const struct transport *t, const char *kind, long i)
 {
 	int fd = socket(t->domain, t->type, 0);
@@ -57,21 +61,21 @@ int socket_bound(const struct transport *t, const char *kind, long i)
 	if (fd < 0)
 		return -1;
 	t->address(&a, kind, i);
-	if (!bind(fd, (struct sockaddr *)&a.ss, a.len))
-		return fd;
-	close(fd);
-	return -1;
+	return bind(fd, (struct sockaddr *)&a.ss, a.len) ? closed(fd) : fd;
 }
 
+/* TCP does not give a port again before the last connection to it is forgotten. */
 int socket_listening(const struct transport *t, const char *kind)
 {
-	int fd = socket_bound(t, kind, 0);
+	int fd = socket(t->domain, t->type, 0), on = 1;
+	struct address a;
 
-	if (fd >= 0 && listen(fd, 1024)) {
-		close(fd);
-		fd = -1;
-	}
-	return fd;
+	if (fd < 0)
+		return -1;
+	if (t->domain == AF_INET)
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	t->address(&a, kind, 0);
+	return bind(fd, (struct sockaddr *)&a.ss, a.len) || listen(fd, 1024) ? closed(fd) : fd;
 }
 
 /*

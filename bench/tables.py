@@ -26,7 +26,6 @@ def rows(group):
     best = min(peers, key=figure) if peers else None
     for result in group:
         if result['transport'] not in by_name:
-            yield [result['transport'], '-', '', '', '', result['skipped']]
             continue
         notes = []
         if result.get('raised'):
@@ -43,9 +42,15 @@ def rows(group):
 
 def show_group(group, unit):
     head = ['', unit, '/AF_UNIX', '/best', 'locked', '']
-    lines = [head] + list(rows(group))
-    for line in lines:
+    lines = list(rows(group))
+    for line in [head] * bool(lines) + lines:
         print(('%-15s %12s %8s %6s %7s  %s' % tuple(line)).rstrip())
+    reasons = {}
+    for result in group:
+        if 'skipped' in result:
+            reasons.setdefault(result['skipped'], []).append(result['transport'])
+    for reason, names in reasons.items():
+        print('not %s: %s' % (', '.join(names), reason))
 
 
 def title(result):
