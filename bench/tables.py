@@ -53,6 +53,35 @@ def show_group(group, unit):
         print('not %s: %s' % (', '.join(names), reason))
 
 
+# What is told once more, in short: the measure and its sizes.
+SHORT = [('same-thread', (64, 4096)), ('ping-pong', (64,)), ('stream', (64, 4096, 65536, 1048576)),
+         ('connect', (0,)), ('bind', (0,)), ('rights', (0,)), ('epoll', (10000,)), ('idle', (0,)),
+         ('idle-queued', (0,)), ('lookup', (10, 10000, 1000000))]
+
+
+def in_short(results):
+    """Each figure of ours beside AF_UNIX and the best peer, on a line."""
+    layout = '%-12s %8s  %-10s %9s %8s %9s %8s %6s %9s %6s  %s'
+    print('\nIn short')
+    print(layout % ('', 'size', '', 'nym', 'locked', 'AF_UNIX', 'locked', '', 'best', '', ''))
+    for measure, sizes in SHORT:
+        for size in sizes:
+            group = [result for result in results if figure(result) and
+                     (result['measure'], result.get('size', 0)) == (measure, size)]
+            by_name = {result['transport']: result for result in group}
+            peers = [result for result in group if not is_ours(result)]
+            for result in filter(is_ours, group):
+                rival = by_name.get(result['rival'])
+                if not rival:
+                    continue
+                best = min(peers, key=figure)
+                print(layout % (
+                    measure, size or '', result['transport'].partition('-')[2],
+                    '%.0f' % figure(result), result.get('locked', ''),
+                    '%.0f' % figure(rival), rival.get('locked', ''), ratio(result, rival),
+                    '%.0f' % figure(best), ratio(result, best), best['transport']))
+
+
 def title(result):
     of = result.get('of', 'byte')
     size = ''
@@ -82,3 +111,4 @@ def show(release, chosen, results):
         print('again: bench/run -k %s%s --measure %s%s [--transport NAME]' % (
             chosen.kernel, ' --wall' * chosen.wall, group[0]['measure'],
             ' --size %d' % group[0]['size'] if 'size' in group[0] else ''))
+    in_short(results)
