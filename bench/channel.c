@@ -7,10 +7,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 void close_channel(const struct channel *ch)
@@ -75,10 +73,8 @@ void send_whole(const struct transport *t, int fd, const void *buf, size_t size)
 
 	for (; size; buf = (const char *)buf + n, size -= n) {
 		n = t->send(fd, buf, size);
-		if (n <= 0) {
-			perror("nymbench: send");
-			_exit(1);
-		}
+		if (n <= 0)
+			die("send");
 	}
 }
 
@@ -88,49 +84,7 @@ void recv_whole(const struct transport *t, int fd, void *buf, size_t size)
 
 	for (; size; size -= n) {
 		n = t->recv(fd, buf, size);
-		if (n <= 0) {
-			perror("nymbench: receive");
-			_exit(1);
-		}
+		if (n <= 0)
+			die("receive");
 	}
-}
-
-/* Memory that is there already when it is first used. */
-void *buffer(size_t size)
-{
-	void *buf = malloc(size);
-
-	if (!buf) {
-		perror("nymbench: malloc");
-		_exit(1);
-	}
-	return memset(buf, 'n', size);
-}
-
-static void set_number(const char *path, long n)
-{
-	FILE *f = fopen(path, "we");
-
-	if (!f || fprintf(f, "%ld\n", n) < 0 || fclose(f)) {
-		perror(path);
-		exit(1);
-	}
-}
-
-void many_descriptors(long n)
-{
-	struct rlimit rl;
-
-	n += 1000;
-	rl.rlim_cur = n;
-	rl.rlim_max = n;
-	set_number("/proc/sys/fs/nr_open", n < 1048576 ? 1048576 : n);
-	set_number("/proc/sys/fs/file-max", 2 * n < 1048576 ? 1048576 : 2 * n);
-	if (setrlimit(RLIMIT_NOFILE, &rl)) {
-		perror("nymbench: RLIMIT_NOFILE");
-		exit(1);
-	}
-	/* The table of descriptors is not what is to be measured: let it grow now. */
-	if (dup2(0, n - 1) >= 0)
-		close(n - 1);
 }

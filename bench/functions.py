@@ -3,6 +3,8 @@
 import bisect
 import subprocess
 
+import tables
+
 PARTS = {1: 'all', 2: 'send', 3: 'receive'}
 # Less than this, for each round, is not shown one by one.
 LITTLE = 0.5
@@ -66,8 +68,7 @@ def whose(name):
 
 
 def show(result, blocks, symbols):
-    print('\n%s %s, %s bytes: instructions, and locked ones, for each round' % (
-        result['measure'], result['transport'], result.get('size', 0)))
+    print('\n%s: instructions, and locked ones, for each round' % tables.name_of(result))
     if 'rounds' not in result:
         print('skipped: %s' % result.get('skipped', 'no rounds'))
         return

@@ -29,12 +29,6 @@ static const char *no_names(const struct transport *t)
 	return t->address ? NULL : "binds no socket to a name";
 }
 
-static void failed(const char *what)
-{
-	perror(what);
-	_exit(1);
-}
-
 /* As a service has it: the client leaves first. */
 static void connect_round(void *arg)
 {
@@ -42,10 +36,10 @@ static void connect_round(void *arg)
 	int fd = socket(c->t->domain, c->t->type, 0), accepted;
 
 	if (fd < 0)
-		failed("nymbench: socket");
+		die("socket");
 	accepted = socket_call(c->t, c->listener, fd, &c->address);
 	if (accepted < 0)
-		failed("nymbench: connect");
+		die("connect");
 	close(fd);
 	close(accepted);
 }
@@ -67,7 +61,7 @@ static void bind_round(void *arg)
 	int fd = socket_bound(c->t, "cycle", 0);
 
 	if (fd < 0)
-		failed("nymbench: bind");
+		die("bind");
 	close(fd);
 }
 

@@ -21,50 +21,33 @@ struct memory {
 	long rest;
 };
 
-static FILE *opened(const char *path)
+/* The sum of all lines of the file that have a number behind one of these words. */
+static long sum_of(const char *path, const char *const formats[2])
 {
 	FILE *f = fopen(path, "re");
-
-	if (!f) {
-		perror(path);
-		_exit(1);
-	}
-	return f;
-}
-
-/* Pages that are free, those that a processor keeps at hand among them. */
-static long free_pages(void)
-{
-	FILE *f = opened("/proc/zoneinfo");
 	char line[256];
 	long n, sum = 0;
 
+	if (!f)
+		die(path);
 	while (fgets(line, sizeof(line), f)) {
-		if (sscanf(line, " pages free %ld", &n) == 1 || sscanf(line, " count: %ld", &n) == 1)
+		if (sscanf(line, formats[0], &n) == 1 || sscanf(line, formats[1], &n) == 1)
 			sum += n;
 	}
 	fclose(f);
 	return sum;
 }
 
-static long slab_pages(void)
-{
-	FILE *f = opened("/proc/vmstat");
-	char line[256];
-	long n, sum = 0;
-
-	while (fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "nr_slab_reclaimable %ld", &n) == 1 ||
-		    sscanf(line, "nr_slab_unreclaimable %ld", &n) == 1)
-			sum += n;
-	}
-	fclose(f);
-	return sum;
-}
-
-/* Each processor counts for itself first: have it summed up. */
+/*
+ * Each processor counts for itself first: have it summed up. And it keeps some free
+ * pages at hand, which the zones tell as "count".
+ */
 static struct memory memory_free(void)
 {
+	static const char *const slab[] = {
+		"nr_slab_reclaimable %ld", "nr_slab_unreclaimable %ld",
+	};
+	static const char *const unused[] = { " pages free %ld", " count: %ld" };
 	FILE *f = fopen("/proc/sys/vm/stat_refresh", "we");
 	long page = sysconf(_SC_PAGESIZE);
 	struct memory m;
@@ -73,8 +56,8 @@ static struct memory memory_free(void)
 		fputs("1\n", f);
 		fclose(f);
 	}
-	m.slab = -slab_pages() * page;
-	m.rest = free_pages() * page - m.slab;
+	m.slab = -sum_of("/proc/vmstat", slab) * page;
+	m.rest = sum_of("/proc/zoneinfo", unused) * page - m.slab;
 	return m;
 }
 

@@ -13,6 +13,8 @@
 
 /* Bytes of memory that a name may take. */
 #define NAME_BYTES	4096
+/* More names than this take long to make and to close. */
+#define QUICK		10000
 
 static const size_t crowds[] = { 10, 10000, 1000000, 0 };
 
@@ -50,10 +52,8 @@ static void lookup_round(void *arg)
 
 	names->t->address(&a, "many", names->next);
 	names->next = (names->next + 7919) % names->n;
-	if (connect(names->fd, (struct sockaddr *)&a.ss, a.len) && errno != ECONNREFUSED) {
-		perror("nymbench: connect");
-		_exit(1);
-	}
+	if (connect(names->fd, (struct sockaddr *)&a.ss, a.len) && errno != ECONNREFUSED)
+		die("connect");
 }
 
 static void lookup(struct result *r)
@@ -61,6 +61,8 @@ static void lookup(struct result *r)
 	struct names names = { .t = r->transport, .n = r->size };
 	long i;
 
+	if (names.n > QUICK && !options.sizes)
+		skip(r, "takes many minutes; ask for it with --size %ld", names.n);
 	if (memory_available() < names.n * NAME_BYTES)
 		skip(r, "%ld MiB of memory are too few", memory_available() >> 20);
 	many_descriptors(names.n);

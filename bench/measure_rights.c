@@ -21,12 +21,6 @@ static const char *takes_none(const struct transport *t)
 	return t->wants_rights ? NULL : "passes no descriptors";
 }
 
-static void failed(const char *what)
-{
-	perror(what);
-	_exit(1);
-}
-
 static void pass_round(void *arg)
 {
 	const struct passing *p = arg;
@@ -49,10 +43,10 @@ static void pass_round(void *arg)
 	memcpy(CMSG_DATA(c), &p->fd, sizeof(int));
 	part(PART_SEND);
 	if (sendmsg(p->ch.out[0], &msg, 0) != 1)
-		failed("nymbench: sendmsg");
+		die("sendmsg");
 	part(PART_RECV);
 	if (recvmsg(p->ch.in[1], &msg, 0) != 1 || !CMSG_FIRSTHDR(&msg))
-		failed("nymbench: recvmsg");
+		die("recvmsg");
 	memcpy(&received, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(int));
 	close(received);
 }

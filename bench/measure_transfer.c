@@ -75,10 +75,8 @@ static void ping_pong(struct result *r)
 
 static void ordered(bool ok)
 {
-	if (!ok) {
-		perror("nymbench: orders");
-		_exit(1);
-	}
+	if (!ok)
+		die("orders");
 }
 
 static void take(void *arg)

@@ -27,12 +27,6 @@ struct crowd {
 	char buf[MESSAGE];
 };
 
-static void failed(const char *what)
-{
-	perror(what);
-	_exit(1);
-}
-
 static void answer(struct crowd *c, size_t i)
 {
 	recv_whole(c->t, c->ch[i].in[1], c->buf, MESSAGE);
@@ -49,11 +43,11 @@ static void wait_in_epoll(void *arg)
 	for (i = 0; i < c->n; i++) {
 		event.data.u64 = i;
 		if (epoll_ctl(all, EPOLL_CTL_ADD, c->ch[i].in[1], &event))
-			failed("nymbench: epoll_ctl");
+			die("epoll_ctl");
 	}
 	for (;;) {
 		if (epoll_wait(all, &event, 1, -1) != 1)
-			failed("nymbench: epoll_wait");
+			die("epoll_wait");
 		answer(c, event.data.u64);
 	}
 }
@@ -70,7 +64,7 @@ static void wait_in_poll(void *arg)
 	}
 	for (;;) {
 		if (poll(all, c->n, -1) != 1)
-			failed("nymbench: poll");
+			die("poll");
 		for (i = 0; !all[i].revents; i++)
 			;
 		answer(c, i);

@@ -23,7 +23,8 @@ static const char help[] =
 "Measure sockets, pipes and queues. Prints a JSON object a line.\n\n"
 "  --measure LIST    which measures: names with commas; default: all\n"
 "  --transport LIST  which transports; default: all\n"
-"  --size LIST       which sizes of messages; default: 1,64,1024,4096,16384,65536,1048576\n"
+"  --size LIST       which sizes of messages; default: 1,64,1024,4096,16384,65536,1048576.\n"
+"                    Or how many names (10,10000; 1000000) or channels (10,10000)\n"
 "  --batch USEC      how long a batch of rounds takes; default: what the measure likes\n"
 "  --apart           the two sides have a processor each; default: they share one\n"
 "  --parts           for the plugin: tell sending and receiving apart\n"
@@ -92,10 +93,8 @@ static int measure_one(const struct measure *m, const struct transport *t, size_
 	pid = fork();
 	if (!pid)
 		measure_here(m, &r);
-	if (pid < 0 || waitpid(pid, &status, 0) != pid) {
-		perror("nymbench");
-		exit(1);
-	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		die("fork");
 	MARK(MARK_SECTION);
 	if (!status)
 		return 0;
@@ -184,6 +183,7 @@ static void parse(int argc, char **argv)
 			break;
 		case 's':
 			only_sizes = optarg;
+			options.sizes = true;
 			break;
 		case 'b':
 			options.batch_us = atol(optarg);

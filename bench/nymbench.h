@@ -68,10 +68,14 @@ int socket_call(const struct transport *t, int listener, int fd, const struct ad
 struct result;
 void open_for(struct result *r, struct channel *ch, int how);
 void close_channel(const struct channel *ch);
-void many_descriptors(long n);
 void send_whole(const struct transport *t, int fd, const void *buf, size_t size);
 void recv_whole(const struct transport *t, int fd, void *buf, size_t size);
+
+/* process.c */
+void die(const char *what) __attribute__((noreturn));
+void run_on(int cpu);
 void *buffer(size_t size);
+void many_descriptors(long n);
 
 /* For a measure that comes in one size only. */
 extern const size_t no_sizes[];
@@ -99,6 +103,7 @@ extern const struct measure transfer_measures[], cycle_measures[], idle_measures
 
 struct options {
 	long batch_us;		/* how long a batch is to take; 0: what the measure likes */
+	bool sizes;		/* those that are measured were asked for */
 	bool parts;		/* tell sending and receiving apart */
 	bool apart;		/* the two sides have a processor each */
 };
@@ -146,7 +151,6 @@ void tell_skipped(const struct result *r, const char *format, ...)
 } while (0)
 
 /* sides.c */
-void run_on(int cpu);
 pid_t other_side(void (*run)(void *arg), void *arg);
 void end_side(pid_t pid);
 

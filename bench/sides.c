@@ -5,34 +5,17 @@
  */
 #include "nymbench.h"
 
-#include <sched.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-void run_on(int cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	if (sched_setaffinity(0, sizeof(set), &set)) {
-		perror("nymbench: sched_setaffinity");
-		exit(1);
-	}
-}
 
 pid_t other_side(void (*run)(void *arg), void *arg)
 {
 	pid_t pid = fork();
 
-	if (pid < 0) {
-		perror("nymbench: fork");
-		exit(1);
-	}
+	if (pid < 0)
+		die("fork");
 	if (pid)
 		return pid;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);

@@ -62,7 +62,8 @@ SHORT = [('same-thread', (64, 4096)), ('ping-pong', (64,)), ('stream', (64, 4096
 def in_short(results):
     """Each figure of ours beside AF_UNIX and the best peer, on a line."""
     layout = '%-12s %8s  %-10s %9s %8s %9s %8s %6s %9s %6s  %s'
-    print('\nIn short')
+    print()
+    print('In short')
     print(layout % ('', 'size', '', 'nym', 'locked', 'AF_UNIX', 'locked', '', 'best', '', ''))
     for measure, sizes in SHORT:
         for size in sizes:
