@@ -24,7 +24,7 @@ static const char help[] =
 "  --measure LIST    which measures: names with commas; default: all\n"
 "  --transport LIST  which transports; default: all\n"
 "  --size LIST       which sizes of messages; default: 1,64,1024,4096,16384,65536,1048576.\n"
-"                    Or how many names (10,10000; 1000000) or channels (10,10000)\n"
+"                    Or how many names (10,10000; 100000,1000000) or channels (10,10000)\n"
 "  --batch USEC      how long a batch of rounds takes; default: what the measure likes\n"
 "  --apart           the two sides have a processor each; default: they share one\n"
 "  --parts           for the plugin: tell sending and receiving apart\n"

@@ -56,7 +56,7 @@ def show_group(group, unit):
 # What is told once more, in short: the measure and its sizes.
 SHORT = [('same-thread', (64, 4096)), ('ping-pong', (64,)), ('stream', (64, 4096, 65536, 1048576)),
          ('connect', (0,)), ('bind', (0,)), ('rights', (0,)), ('epoll', (10000,)), ('idle', (0,)),
-         ('idle-queued', (0,)), ('lookup', (10, 10000, 1000000))]
+         ('idle-queued', (0,)), ('lookup', (10, 10000, 100000, 1000000))]
 
 
 def in_short(results):
