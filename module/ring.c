@@ -21,7 +21,7 @@
  * @data stands for all that comes with the bytes: the mark (marks.c), and
  * ring->first, when it is the first chunk.
  *
- * Link: nym_ring_commit() against nym_ring_span(), nym_ring_consume(). A reader
+ * Link: nym_ring_link() against nym_ring_span(), nym_ring_leave(). A reader
  * at the end of its chunk may see the next before a tail that tells of it. The
  * chunk it leaves, then free to be written to again, has seen its last of the
  * writer.
@@ -78,11 +78,6 @@
 
 static struct kmem_cache *nym_chunk_cache;
 
-static u32 nym_chunk_size(const struct nym_chunk *chunk)
-{
-	return PAGE_SIZE << chunk->order;
-}
-
 static void nym_chunk_free(struct nym_chunk *chunk)
 {
 	free_pages((unsigned long)chunk->data, chunk->order);
@@ -128,6 +123,7 @@ static struct nym_chunk *nym_chunk_alloc(size_t want)
 		kmem_cache_free(nym_chunk_cache, chunk);
 		return NULL;
 	}
+	chunk->page = virt_to_page(chunk->data);
 	chunk->next = NULL;
 	return chunk;
 }
@@ -177,33 +173,6 @@ void nym_ring_destroy(struct nym_ring *ring)
 	nym_chunk_free_list(ring->spare);
 }
 
-/**
- * nym_ring_write_begin() - start to append
- * @ring: the ring
- * @cur: is set to the end of what is published
- *
- * Context: @ring->wlock held until nym_ring_commit()
- */
-void nym_ring_write_begin(struct nym_ring *ring, struct nym_ring_cursor *cur)
-{
-	lockdep_assert_held(&ring->wlock);
-	cur->chunk = ring->last;
-	cur->fresh = NULL;
-	cur->pos = ring->tail;
-	/* Pairs with the release in nym_ring_consume(). */
-	cur->head = smp_load_acquire(&ring->head);
-	cur->err = 0;
-}
-
-/* How much can be written at @pos before @chunk is full? */
-static u32 nym_chunk_room(struct nym_chunk *chunk, u32 pos, u32 head)
-{
-	if (!chunk->entered && (s32)(head - chunk->base) > 0)
-		chunk->entered = true;
-	return nym_chunk_size(chunk) -
-	       (pos - (chunk->entered ? head : chunk->base));
-}
-
 /* Makes room for at least one byte at the cursor. */
 static int nym_ring_extend(struct nym_ring *ring, struct nym_ring_cursor *cur,
 			   size_t want)
@@ -229,33 +198,35 @@ static int nym_ring_extend(struct nym_ring *ring, struct nym_ring_cursor *cur,
 static void *nym_ring_space(struct nym_ring *ring, struct nym_ring_cursor *cur,
 			    size_t want, u32 *n)
 {
-	u32 size, off;
+	struct nym_chunk *chunk = cur->chunk;
+	u32 size, off, room;
 
-	if (!cur->chunk || !nym_chunk_room(cur->chunk, cur->pos, cur->head)) {
+	room = likely(chunk) ? nym_chunk_room(chunk, cur->pos, cur->head) : 0;
+	if (unlikely(!room)) {
 		cur->err = nym_ring_extend(ring, cur, want);
 		if (cur->err)
 			return NULL;
+		chunk = cur->chunk;
+		room = nym_chunk_size(chunk);
 	}
-	size = nym_chunk_size(cur->chunk);
-	off = (cur->pos - cur->chunk->base) & (size - 1);
-	*n = min(nym_chunk_room(cur->chunk, cur->pos, cur->head), size - off);
-	*n = min_t(size_t, *n, want);
-	return cur->chunk->data + off;
+	size = nym_chunk_size(chunk);
+	off = nym_chunk_offset(chunk, cur->pos);
+	*n = min_t(size_t, min(room, size - off), want);
+	return chunk->data + off;
 }
 
 /**
- * nym_ring_append() - copy bytes behind the cursor, without publishing them
+ * nym_ring_append_pieces() - nym_ring_append(), whatever it takes
  * @ring: the ring
  * @cur: moves behind the bytes that were copied
  * @from: the bytes; advanced by as much
  * @len: how many; the caller keeps the ring's limit
  *
  * Context: sleeps; @ring->wlock held
- * Return: how many bytes were copied; if less than @len, @cur->err is -EFAULT
- * or -ENOMEM
+ * Return: as nym_ring_append()
  */
-size_t nym_ring_append(struct nym_ring *ring, struct nym_ring_cursor *cur,
-		       struct iov_iter *from, size_t len)
+size_t nym_ring_append_pieces(struct nym_ring *ring, struct nym_ring_cursor *cur,
+			      struct iov_iter *from, size_t len)
 {
 	size_t done = 0;
 
@@ -305,48 +276,27 @@ size_t nym_ring_put(struct nym_ring *ring, struct nym_ring_cursor *cur,
 }
 
 /**
- * nym_ring_commit() - publish what was appended
+ * nym_ring_link() - append the fresh chunks of a cursor, or free them
  * @ring: the ring
- * @cur: the cursor; not to be used afterwards. Setting its position back to
- *	@ring->tail before the call publishes nothing.
+ * @cur: the cursor, with fresh chunks
  *
  * Context: @ring->wlock held
+ * Return: true if there is something in them to be published
  */
-void nym_ring_commit(struct nym_ring *ring, struct nym_ring_cursor *cur)
+bool nym_ring_link(struct nym_ring *ring, struct nym_ring_cursor *cur)
 {
 	lockdep_assert_held(&ring->wlock);
 	if (cur->pos == ring->tail) {
 		nym_chunk_free_list(cur->fresh);
-		return;
+		return false;
 	}
-	if (cur->fresh) {
-		if (ring->last)
-			/* Pairs with nym_ring_span() and nym_ring_consume(). */
-			smp_store_release(&ring->last->next, cur->fresh);
-		else
-			ring->first = cur->fresh;
-		ring->last = cur->chunk;
-	}
-	/* Pairs with nym_ring_read_begin() and nym_ring_used(). */
-	smp_store_release(&ring->tail, cur->pos);
-}
-
-/**
- * nym_ring_read_begin() - start to fetch
- * @ring: the ring
- * @cur: is set to the first unread byte
- *
- * Context: @ring->rlock held until nym_ring_consume() or until the cursor is
- * dropped; dropping it without consuming leaves everything unread
- */
-void nym_ring_read_begin(struct nym_ring *ring, struct nym_ring_cursor *cur)
-{
-	lockdep_assert_held(&ring->rlock);
-	cur->pos = ring->head;
-	/* Pairs with the release in nym_ring_commit(). */
-	cur->end = smp_load_acquire(&ring->tail);
-	/* In an empty ring the writer may be about to set ->first. */
-	cur->chunk = cur->pos == cur->end ? NULL : ring->first;
+	if (ring->last)
+		/* Pairs with nym_ring_span() and nym_ring_leave(). */
+		smp_store_release(&ring->last->next, cur->fresh);
+	else
+		ring->first = cur->fresh;
+	ring->last = cur->chunk;
+	return true;
 }
 
 /*
@@ -358,7 +308,7 @@ static void *nym_ring_span(struct nym_ring_cursor *cur, size_t want, u32 *n)
 	u32 size, off, stop = cur->end;
 
 	for (;;) {
-		/* Pairs with the release in nym_ring_commit(). */
+		/* Pairs with the release in nym_ring_link(). */
 		struct nym_chunk *next = smp_load_acquire(&cur->chunk->next);
 
 		if (!next || (s32)(next->base - cur->end) >= 0)
@@ -370,24 +320,23 @@ static void *nym_ring_span(struct nym_ring_cursor *cur, size_t want, u32 *n)
 		cur->chunk = next;
 	}
 	size = nym_chunk_size(cur->chunk);
-	off = (cur->pos - cur->chunk->base) & (size - 1);
+	off = nym_chunk_offset(cur->chunk, cur->pos);
 	*n = min(stop - cur->pos, size - off);
 	*n = min_t(size_t, *n, want);
 	return cur->chunk->data + off;
 }
 
 /**
- * nym_ring_fetch() - copy bytes out, without consuming them
+ * nym_ring_fetch_pieces() - nym_ring_fetch(), wherever they are
  * @cur: moves behind the bytes that were copied
  * @to: where to; advanced by as much
  * @len: how many at most
  *
  * Context: sleeps; the ring's rlock held
- * Return: how many bytes were copied: all there are up to @len, or less when
- * user memory faulted
+ * Return: as nym_ring_fetch()
  */
-size_t nym_ring_fetch(struct nym_ring_cursor *cur, struct iov_iter *to,
-		      size_t len)
+size_t nym_ring_fetch_pieces(struct nym_ring_cursor *cur, struct iov_iter *to,
+			     size_t len)
 {
 	size_t done = 0;
 
@@ -445,23 +394,20 @@ void nym_ring_skip(struct nym_ring_cursor *cur, size_t len)
 }
 
 /**
- * nym_ring_consume() - give back all bytes before the cursor
+ * nym_ring_leave() - give back the chunks before the cursor
  * @ring: the ring
- * @cur: the cursor; not to be used afterwards
+ * @cur: the cursor
  *
  * Context: @ring->rlock held
  */
-void nym_ring_consume(struct nym_ring *ring, struct nym_ring_cursor *cur)
+void nym_ring_leave(struct nym_ring *ring, struct nym_ring_cursor *cur)
 {
 	struct nym_chunk *chunk, *next;
 
 	lockdep_assert_held(&ring->rlock);
-	if (cur->pos == ring->head)
-		return;
-
 	/*
 	 * Leave a chunk that is both full and drained at once. Pairs with the
-	 * release in nym_ring_commit().
+	 * release in nym_ring_link().
 	 */
 	next = smp_load_acquire(&cur->chunk->next);
 	if (next && next->base == cur->pos)
@@ -472,11 +418,6 @@ void nym_ring_consume(struct nym_ring *ring, struct nym_ring_cursor *cur)
 		nym_chunk_recycle(ring, chunk);
 	}
 	ring->first = chunk;
-	/*
-	 * Pairs with the acquire in nym_ring_write_begin() and
-	 * nym_ring_used().
-	 */
-	smp_store_release(&ring->head, cur->pos);
 }
 
 /**
@@ -547,35 +488,6 @@ bool nym_ring_in_time(struct nym_ring *ring)
 }
 
 /**
- * nym_ring_room() - how much may be written
- * @ring: the ring
- * @limit: how many bytes the ring may hold
- *
- * Context: @ring->wlock held, else a snapshot
- * Return: the number of bytes
- */
-u32 nym_ring_room(const struct nym_ring *ring, u32 limit)
-{
-	u32 filled = nym_ring_filled(ring);
-
-	return filled < limit ? limit - filled : 0;
-}
-
-/**
- * nym_ring_has_room() - need a writer wait?
- * @ring: the ring
- * @level: how many bytes may be in use for it to go on
- *
- * Context: any
- * Return: true if no more than that are in use, or if writing will fail
- */
-bool nym_ring_has_room(const struct nym_ring *ring, u32 level)
-{
-	/* Pairs with nym_ring_shut(): who sees it sees the reset before it. */
-	return smp_load_acquire(&ring->shut) || nym_ring_filled(ring) <= level;
-}
-
-/**
  * nym_ring_stall() - ask the reader for a wake-up
  * @ring: the ring
  * @level: how many bytes may be in use for the caller to go on
@@ -605,28 +517,6 @@ bool nym_ring_stall(struct nym_ring *ring, u32 level)
 	 */
 	smp_mb();
 	return !nym_ring_has_room(ring, level);
-}
-
-/**
- * nym_ring_unstall() - must the writer be woken?
- * @ring: the ring, from which the caller has just consumed
- *
- * Context: any
- * Return: true if somebody waits and can go on now; the caller wakes all who
- * wait, after a full barrier
- */
-bool nym_ring_unstall(struct nym_ring *ring)
-{
-	u32 wake_at;
-
-	/* Pairs with the barrier in nym_ring_stall(), and @wake_at with that. */
-	smp_mb();
-	wake_at = READ_ONCE(ring->wake_at);
-	if (likely(!wake_at) || !nym_ring_has_room(ring, wake_at - 1))
-		return false;
-	/* Who raises it in between is on its wait queue already. */
-	WRITE_ONCE(ring->wake_at, 0);
-	return true;
 }
 
 /**

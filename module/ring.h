@@ -30,6 +30,7 @@
 
 #include <linux/atomic.h>
 #include <linux/bits.h>
+#include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/types.h>
 #include <linux/uio.h>
@@ -44,6 +45,7 @@
  * struct nym_chunk - one circular buffer of a ring
  * @next: the successor, linked (release) when this chunk has become full
  * @data: the bytes; 2^@order pages
+ * @page: the first of these pages
  * @base: the position of the first byte ever written to this chunk; fixed
  *	before the chunk is linked
  * @order: the size of @data
@@ -54,6 +56,7 @@
 struct nym_chunk {
 	struct nym_chunk *next;
 	void *data;
+	struct page *page;
 	u32 base;
 	u8 order;
 	bool entered;
@@ -197,32 +200,239 @@ static inline u32 nym_ring_filled(const struct nym_ring *ring)
 	return nym_ring_used(ring) + atomic_read(&ring->extra);
 }
 
+/**
+ * nym_ring_room() - how much may be written
+ * @ring: the ring
+ * @limit: how many bytes the ring may hold
+ *
+ * Context: @ring->wlock held, else a snapshot
+ * Return: the number of bytes
+ */
+static inline u32 nym_ring_room(const struct nym_ring *ring, u32 limit)
+{
+	u32 filled = nym_ring_filled(ring);
+
+	return filled < limit ? limit - filled : 0;
+}
+
+/**
+ * nym_ring_has_room() - need a writer wait?
+ * @ring: the ring
+ * @level: how many bytes may be in use for it to go on
+ *
+ * Context: any
+ * Return: true if no more than that are in use, or if writing will fail
+ */
+static inline bool nym_ring_has_room(const struct nym_ring *ring, u32 level)
+{
+	/* Pairs with nym_ring_shut(): who sees it sees the reset before it. */
+	return smp_load_acquire(&ring->shut) || nym_ring_filled(ring) <= level;
+}
+
 void nym_ring_init(struct nym_ring *ring);
 void nym_ring_destroy(struct nym_ring *ring);
 
-void nym_ring_write_begin(struct nym_ring *ring, struct nym_ring_cursor *cur);
-size_t nym_ring_append(struct nym_ring *ring, struct nym_ring_cursor *cur,
-		       struct iov_iter *from, size_t len);
+size_t nym_ring_append_pieces(struct nym_ring *ring, struct nym_ring_cursor *cur,
+			      struct iov_iter *from, size_t len);
 size_t nym_ring_put(struct nym_ring *ring, struct nym_ring_cursor *cur,
 		    const void *from, size_t len);
-void nym_ring_commit(struct nym_ring *ring, struct nym_ring_cursor *cur);
-
-void nym_ring_read_begin(struct nym_ring *ring, struct nym_ring_cursor *cur);
-size_t nym_ring_fetch(struct nym_ring_cursor *cur, struct iov_iter *to,
-		      size_t len);
+bool nym_ring_link(struct nym_ring *ring, struct nym_ring_cursor *cur);
+size_t nym_ring_fetch_pieces(struct nym_ring_cursor *cur, struct iov_iter *to,
+			     size_t len);
 void nym_ring_get(struct nym_ring_cursor *cur, void *to, size_t len);
 void nym_ring_skip(struct nym_ring_cursor *cur, size_t len);
-void nym_ring_consume(struct nym_ring *ring, struct nym_ring_cursor *cur);
+void nym_ring_leave(struct nym_ring *ring, struct nym_ring_cursor *cur);
 void nym_ring_drain(struct nym_ring *ring);
 bool nym_ring_tell_end(struct nym_ring *ring);
 bool nym_ring_in_time(struct nym_ring *ring);
 
-u32 nym_ring_room(const struct nym_ring *ring, u32 limit);
-bool nym_ring_has_room(const struct nym_ring *ring, u32 level);
 bool nym_ring_stall(struct nym_ring *ring, u32 level);
-bool nym_ring_unstall(struct nym_ring *ring);
 
 int nym_ring_cache_init(void);
 void nym_ring_cache_exit(void);
+
+/**
+ * nym_ring_write_begin() - start to append
+ * @ring: the ring
+ * @cur: is set to the end of what is published
+ *
+ * Context: @ring->wlock held until nym_ring_commit()
+ */
+static inline void nym_ring_write_begin(struct nym_ring *ring, struct nym_ring_cursor *cur)
+{
+	lockdep_assert_held(&ring->wlock);
+	cur->chunk = ring->last;
+	cur->fresh = NULL;
+	cur->pos = ring->tail;
+	/* Pairs with the release in nym_ring_consume(). */
+	cur->head = smp_load_acquire(&ring->head);
+	cur->err = 0;
+}
+
+static inline u32 nym_chunk_size(const struct nym_chunk *chunk)
+{
+	return PAGE_SIZE << chunk->order;
+}
+
+static inline u32 nym_chunk_offset(const struct nym_chunk *chunk, u32 pos)
+{
+	return (pos - chunk->base) & (nym_chunk_size(chunk) - 1);
+}
+
+/* How much can be written at @pos before @chunk is full? */
+static inline u32 nym_chunk_room(struct nym_chunk *chunk, u32 pos, u32 head)
+{
+	if (!chunk->entered && (s32)(head - chunk->base) > 0)
+		chunk->entered = true;
+	return nym_chunk_size(chunk) -
+	       (pos - (chunk->entered ? head : chunk->base));
+}
+
+/*
+ * What lies in one page is copied as pipes do it: the page bounds it. For other
+ * memory the kernel has to find out first what does, at a cost. A pipe, as
+ * splice() of 6.1 has behind an iov_iter, would keep the page.
+ */
+static inline bool nym_ring_by_page(u32 off, size_t len, const struct iov_iter *iter)
+{
+	return offset_in_page(off) + len <= PAGE_SIZE && user_backed_iter(iter);
+}
+
+/**
+ * nym_ring_append() - copy bytes behind the cursor, without publishing them
+ * @ring: the ring
+ * @cur: moves behind the bytes that were copied
+ * @from: the bytes; advanced by as much
+ * @len: how many; the caller keeps the ring's limit
+ *
+ * Context: sleeps; @ring->wlock held
+ * Return: how many bytes were copied; if less than @len, @cur->err is -EFAULT
+ * or -ENOMEM
+ */
+static inline size_t nym_ring_append(struct nym_ring *ring, struct nym_ring_cursor *cur,
+				     struct iov_iter *from, size_t len)
+{
+	struct nym_chunk *chunk = cur->chunk;
+	size_t copied;
+	u32 off;
+
+	if (unlikely(!chunk || len > nym_chunk_room(chunk, cur->pos, cur->head)))
+		return nym_ring_append_pieces(ring, cur, from, len);
+	off = nym_chunk_offset(chunk, cur->pos);
+	if (unlikely(!nym_ring_by_page(off, len, from)))
+		return nym_ring_append_pieces(ring, cur, from, len);
+	copied = copy_page_from_iter(chunk->page, off, len, from);
+	cur->pos += copied;
+	if (unlikely(copied < len))
+		cur->err = -EFAULT;
+	return copied;
+}
+
+/**
+ * nym_ring_commit() - publish what was appended
+ * @ring: the ring
+ * @cur: the cursor; not to be used afterwards. Setting its position back to
+ *	@ring->tail before the call publishes nothing.
+ *
+ * Context: @ring->wlock held
+ */
+static inline void nym_ring_commit(struct nym_ring *ring, struct nym_ring_cursor *cur)
+{
+	lockdep_assert_held(&ring->wlock);
+	if (unlikely(cur->fresh) && !nym_ring_link(ring, cur))
+		return;
+	/* Pairs with nym_ring_read_begin() and nym_ring_used(). */
+	smp_store_release(&ring->tail, cur->pos);
+}
+
+/**
+ * nym_ring_read_begin() - start to fetch
+ * @ring: the ring
+ * @cur: is set to the first unread byte
+ *
+ * Context: @ring->rlock held until nym_ring_consume() or until the cursor is
+ * dropped; dropping it without consuming leaves everything unread
+ */
+static inline void nym_ring_read_begin(struct nym_ring *ring, struct nym_ring_cursor *cur)
+{
+	lockdep_assert_held(&ring->rlock);
+	cur->pos = ring->head;
+	/* Pairs with the release in nym_ring_commit(). */
+	cur->end = smp_load_acquire(&ring->tail);
+	/* In an empty ring the writer may be about to set ->first. */
+	cur->chunk = cur->pos == cur->end ? NULL : ring->first;
+}
+
+/**
+ * nym_ring_fetch() - copy bytes out, without consuming them
+ * @cur: moves behind the bytes that were copied
+ * @to: where to; advanced by as much
+ * @len: how many at most
+ *
+ * Context: sleeps; the ring's rlock held
+ * Return: how many bytes were copied: all there are up to @len, or less when
+ * user memory faulted
+ */
+static inline size_t nym_ring_fetch(struct nym_ring_cursor *cur, struct iov_iter *to,
+				    size_t len)
+{
+	size_t n = min_t(size_t, len, cur->end - cur->pos), copied;
+	struct nym_chunk *chunk = cur->chunk;
+	u32 off;
+
+	/* Pairs with the release in nym_ring_link(). */
+	if (unlikely(!n || smp_load_acquire(&chunk->next)))
+		return nym_ring_fetch_pieces(cur, to, n);
+	off = nym_chunk_offset(chunk, cur->pos);
+	if (unlikely(!nym_ring_by_page(off, n, to)))
+		return nym_ring_fetch_pieces(cur, to, n);
+	copied = copy_page_to_iter(chunk->page, off, n, to);
+	cur->pos += copied;
+	return copied;
+}
+
+/**
+ * nym_ring_consume() - give back all bytes before the cursor
+ * @ring: the ring
+ * @cur: the cursor; not to be used afterwards
+ *
+ * Context: @ring->rlock held
+ */
+static inline void nym_ring_consume(struct nym_ring *ring, struct nym_ring_cursor *cur)
+{
+	lockdep_assert_held(&ring->rlock);
+	if (cur->pos == ring->head)
+		return;
+	/* Pairs with the release in nym_ring_link(). */
+	if (unlikely(cur->chunk != ring->first || smp_load_acquire(&cur->chunk->next)))
+		nym_ring_leave(ring, cur);
+	/*
+	 * Pairs with the acquire in nym_ring_write_begin() and
+	 * nym_ring_used().
+	 */
+	smp_store_release(&ring->head, cur->pos);
+}
+
+/**
+ * nym_ring_unstall() - must the writer be woken?
+ * @ring: the ring, from which the caller has just consumed
+ *
+ * Context: any
+ * Return: true if somebody waits and can go on now; the caller wakes all who
+ * wait, after a full barrier
+ */
+static inline bool nym_ring_unstall(struct nym_ring *ring)
+{
+	u32 wake_at;
+
+	/* Pairs with the barrier in nym_ring_stall(), and @wake_at with that. */
+	smp_mb();
+	wake_at = READ_ONCE(ring->wake_at);
+	if (likely(!wake_at) || !nym_ring_has_room(ring, wake_at - 1))
+		return false;
+	/* Who raises it in between is on its wait queue already. */
+	WRITE_ONCE(ring->wake_at, 0);
+	return true;
+}
 
 #endif /* _NYM_RING_H */
