@@ -59,8 +59,17 @@ static int nym_control_parse_all(struct socket *sock, struct msghdr *msg,
 	return 0;
 }
 
-static int nym_control_parse_some(struct socket *sock, struct msghdr *msg,
-				  struct nym_control *control)
+/**
+ * nym_control_parse_some() - nym_control_parse() when something comes along
+ * @sock: the sending socket
+ * @msg: the message
+ * @control: empty; is set
+ *
+ * Context: sleeps
+ * Return: as nym_control_parse()
+ */
+int nym_control_parse_some(struct socket *sock, struct msghdr *msg,
+			   struct nym_control *control)
 {
 	struct scm_cookie scm = {};
 	int n = nym_control_count(msg);
@@ -84,27 +93,6 @@ static int nym_control_parse_some(struct socket *sock, struct msghdr *msg,
 	if (err)
 		nym_control_release(control);
 	return err;
-}
-
-/**
- * nym_control_parse() - take what comes with a message
- * @sock: the sending socket
- * @msg: the message
- * @control: is set; to be released by the caller
- *
- * Context: sleeps
- * Return: 0; -EINVAL for a malformed or unknown control message, too many
- * descriptors or one that may not be sent; -EBADF; -EPERM for credentials that
- * are not the sender's; -ESRCH; -ETOOMANYREFS if the user has too many
- * descriptors under way; -ENOMEM
- */
-int nym_control_parse(struct socket *sock, struct msghdr *msg,
-		      struct nym_control *control)
-{
-	*control = NYM_CONTROL_NONE;
-	if (likely(!msg->msg_controllen))
-		return 0;
-	return nym_control_parse_some(sock, msg, control);
 }
 
 /**
@@ -166,12 +154,12 @@ void nym_control_take_files(struct nym_control *to, struct nym_control *from)
 }
 
 /**
- * nym_control_release() - give up what has not been delivered
+ * nym_control_release_some() - nym_control_release() when there is something
  * @control: is empty afterwards
  *
  * Context: any but interrupts
  */
-void nym_control_release(struct nym_control *control)
+void nym_control_release_some(struct nym_control *control)
 {
 	put_pid(control->pid);
 	if (control->files)
@@ -193,15 +181,15 @@ static void nym_control_put_cred(struct msghdr *msg,
 }
 
 /**
- * nym_control_deliver() - give the receiver what came with what it has read
+ * nym_control_deliver_some() - nym_control_deliver() when there is something
  * @sock: the receiving socket
  * @msg: where to
  * @control: is empty afterwards
  *
  * Context: sleeps; no lock of nym held, for files are installed
  */
-void nym_control_deliver(struct socket *sock, struct msghdr *msg,
-			 struct nym_control *control)
+void nym_control_deliver_some(struct socket *sock, struct msghdr *msg,
+			      struct nym_control *control)
 {
 	bool cred = nym_passcred(sock->sk);
 

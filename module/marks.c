@@ -88,21 +88,17 @@ bool nym_marks_leave(struct nym_marks *marks)
 }
 
 /**
- * nym_marks_check() - may this be sent?
+ * nym_marks_check_files() - nym_marks_check() for descriptors
  * @marks: the marks
  * @control: what is to go along
  *
- * To be asked before there is anything to undo.
- *
  * Context: any but interrupts
- * Return: 0; -EPERM if the receiver does not want descriptors
+ * Return: as nym_marks_check()
  */
-int nym_marks_check(struct nym_marks *marks, const struct nym_control *control)
+int nym_marks_check_files(struct nym_marks *marks, const struct nym_control *control)
 {
 	int err = 0;
 
-	if (likely(!control->files))
-		return 0;
 	spin_lock(&marks->lock);
 	if (marks->carrier)
 		err = nym_files_check(control->files, marks->carrier);
@@ -180,22 +176,20 @@ static int nym_marks_add_new(struct nym_marks *marks, struct nym_ring *ring,
 }
 
 /**
- * nym_marks_add() - mark bytes that are about to be published
+ * nym_marks_add_some() - nym_marks_add() when something goes along
  * @marks: the ring's marks
  * @ring: the ring
- * @end: the position behind the bytes, which begin at the ring's tail
+ * @end: the position behind the bytes
  * @control: what goes along with them; its descriptors pass to the mark
  *
  * Context: sleeps; @ring->wlock held
- * Return: 0; -ENOMEM; -EPIPE if nobody will read them; as nym_files_queue()
+ * Return: as nym_marks_add()
  */
-int nym_marks_add(struct nym_marks *marks, struct nym_ring *ring, u32 end,
-		  struct nym_control *control)
+int nym_marks_add_some(struct nym_marks *marks, struct nym_ring *ring, u32 end,
+		       struct nym_control *control)
 {
 	bool extended;
 
-	if (likely(!control->pid && !control->files))
-		return 0;
 	spin_lock(&marks->lock);
 	extended = nym_mark_extend(marks, ring->tail, end, control);
 	spin_unlock(&marks->lock);
@@ -203,14 +197,14 @@ int nym_marks_add(struct nym_marks *marks, struct nym_ring *ring, u32 end,
 }
 
 /**
- * nym_marks_trim() - drop the marks of bytes that have been read
+ * nym_marks_trim_some() - nym_marks_trim() when there are marks
  * @marks: the ring's marks
  * @ring: the ring
  * @pos: everything before it has been read
  *
  * Context: sleeps; @ring->rlock held
  */
-void nym_marks_trim(struct nym_marks *marks, struct nym_ring *ring, u32 pos)
+void nym_marks_trim_some(struct nym_marks *marks, struct nym_ring *ring, u32 pos)
 {
 	struct nym_mark *mark;
 
@@ -331,7 +325,7 @@ static size_t nym_marks_fetch_span(struct nym_marks *marks,
 }
 
 /**
- * nym_marks_fetch() - nym_ring_fetch() with regard to marks
+ * nym_marks_fetch_some() - nym_marks_fetch() when there are marks
  * @marks: the ring's marks
  * @cur: not at the end; moves behind the bytes that were copied
  * @msg: where to
@@ -339,20 +333,14 @@ static size_t nym_marks_fetch_span(struct nym_marks *marks,
  * @receipt: gets what came with the bytes
  *
  * Context: sleeps; the ring's rlock held
- * Return: how many bytes were copied: fewer than there are if what came with
- * the others may not be mixed with these, see @receipt->over; or if user
- * memory faulted
+ * Return: as nym_marks_fetch()
  */
-size_t nym_marks_fetch(struct nym_marks *marks, struct nym_ring_cursor *cur,
-		       struct msghdr *msg, size_t len,
-		       struct nym_receipt *receipt)
+size_t nym_marks_fetch_some(struct nym_marks *marks, struct nym_ring_cursor *cur,
+			    struct msghdr *msg, size_t len,
+			    struct nym_receipt *receipt)
 {
 	struct nym_mark *at = NULL;
 	size_t done = 0, n;
-
-	/* The writer adds a mark before the bytes that the cursor knows of. */
-	if (likely(list_empty(&marks->list) && !receipt->by_sender))
-		return nym_ring_fetch(cur, &msg->msg_iter, len);
 
 	/* Even who asks for no bytes is told whose they are. */
 	do {
@@ -365,21 +353,19 @@ size_t nym_marks_fetch(struct nym_marks *marks, struct nym_ring_cursor *cur,
 }
 
 /**
- * nym_marks_collect() - what came with a record
+ * nym_marks_collect_some() - nym_marks_collect() when there are marks
  * @marks: the ring's marks
  * @pos: where the record begins
  * @receipt: gets it
  *
  * Context: the ring's rlock held
  */
-void nym_marks_collect(struct nym_marks *marks, u32 pos,
-		       struct nym_receipt *receipt)
+void nym_marks_collect_some(struct nym_marks *marks, u32 pos,
+			    struct nym_receipt *receipt)
 {
 	struct nym_mark *mark, *at = NULL;
 	u32 stop = pos + 1;
 
-	if (likely(list_empty(&marks->list)))
-		return;
 	mark = nym_marks_at(marks, &at, pos, &stop);
 	if (!mark)
 		return;
