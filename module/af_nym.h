@@ -657,13 +657,9 @@ void nym_conn_put(struct nym_conn *conn);
 struct nym_conn *nym_sock_settled_conn(struct sock *sk);
 int nym_socketpair(struct socket *a, struct socket *b);
 void nym_conn_attach(struct nym_conn *conn, int side, struct sock *sk);
-void nym_conn_wake(struct nym_conn *conn, int side, __poll_t mask, int how,
-		   int band);
 void nym_conn_wake_all(struct nym_conn *conn, int side, int band);
 void nym_conn_shutdown(struct nym_conn *conn, int side, int mode);
 void nym_conn_close(struct nym_conn *conn, int side, bool reset);
-void nym_conn_sign(struct nym_conn *conn, int side, struct sock *sk,
-		   struct nym_control *control);
 void nym_set_peer(struct sock *sk, struct pid *pid, const struct cred *cred);
 void nym_set_peer_current(struct sock *sk);
 bool nym_fair_room(u32 limit, u32 used, u32 held, u32 cost);
@@ -689,30 +685,26 @@ static inline struct nym_conn *nym_sock_conn(struct sock *sk)
 	return nym_sock_settled_conn(sk);
 }
 
-/* wait.c */
-
-/* What nym_recv_over() says. */
-#define NYM_OVER_SHUT	BIT(0)
-#define NYM_OVER_ERROR	BIT(1)
-
-u32 nym_sock_limit(const struct sock *sk);
-u32 nym_low_water(const struct sock *sk, const struct nym_ring *out);
-bool nym_send_is_over(const struct sock *sk, const struct nym_ring *out);
-bool nym_send_is_shut(const struct sock *sk, const struct nym_ring *out);
-unsigned int nym_recv_over(const struct sock *sk, const struct nym_ring *in);
-bool nym_recv_queued(const struct nym_ring *in);
-int nym_published(struct sock *sk, struct nym_conn *conn, int side);
-void nym_consumed(struct nym_conn *conn, int side);
-int nym_await_room(struct sock *sk, struct nym_ring *out, u32 level, long *timeo);
-int nym_await_bytes(struct sock *sk, struct nym_ring *in, unsigned int over,
-		    long *timeo, unsigned int sleep);
-__poll_t nym_poll(struct file *file, struct socket *sock, poll_table *wait);
+/**
+ * nym_sock_limit() - how many bytes a socket may have under way
+ * @sk: the sending socket
+ *
+ * Context: any
+ * Return: its SO_SNDBUF
+ */
+static inline u32 nym_sock_limit(const struct sock *sk)
+{
+	return clamp_t(int, READ_ONCE(sk->sk_sndbuf), 1, NYM_RING_LIMIT_MAX);
+}
 
 /* user.c */
 struct nym_user *nym_user_get(struct nym_net *nn, kuid_t uid);
 void nym_user_put(struct nym_user *user);
 int nym_users_init(void);
 void nym_users_exit(void);
+
+/* wait.c; wait.h has the rest */
+__poll_t nym_poll(struct file *file, struct socket *sock, poll_table *wait);
 
 /* sysctl.c */
 bool nym_reserved(const struct net *net, const struct nym_name *name);

@@ -30,7 +30,7 @@
 #include <linux/fs.h>
 #include <linux/slab.h>
 
-#include "af_nym.h"
+#include "wait.h"
 #include "backlog.h"
 #include "trace.h"
 
@@ -386,7 +386,7 @@ static void nym_caller_wake(struct nym_conn *conn)
 {
 	/* Pairs with nym_call_sleep(), or a poll(), that saw PARKED. */
 	smp_mb();
-	nym_conn_wake(conn, NYM_CALLER, EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND,
+	nym_conn_wake(&conn->end[NYM_CALLER], EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND,
 		      SOCK_WAKE_IO, POLL_OUT);
 }
 

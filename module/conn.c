@@ -11,7 +11,7 @@
 #include <linux/pid.h>
 #include <linux/slab.h>
 
-#include "af_nym.h"
+#include "wait.h"
 
 static struct kmem_cache *nym_conn_cache;
 
@@ -132,38 +132,6 @@ void nym_conn_attach(struct nym_conn *conn, int side, struct sock *sk)
 }
 
 /**
- * nym_conn_wake() - wake the socket of one side
- * @conn: the connection
- * @side: the side to wake
- * @mask: poll events that have come true
- * @how: SOCK_WAKE_*, for SIGIO
- * @band: POLL_*, for SIGIO
- *
- * The caller has a full barrier between what it published and this call; it
- * pairs with the one that a sleeper has between entering its wait queue and
- * looking, and with the one after accept() has set the called side's socket.
- *
- * Context: any
- */
-void nym_conn_wake(struct nym_conn *conn, int side, __poll_t mask, int how,
-		   int band)
-{
-	struct socket_wq *wq;
-	struct sock *sk;
-
-	rcu_read_lock();
-	sk = rcu_dereference(conn->end[side].sk);
-	if (sk) {
-		wq = rcu_dereference(sk->sk_wq);
-		/* The barrier it needs is the caller's, see above. */
-		if (wq && waitqueue_active(&wq->wait))
-			wake_up_interruptible_sync_poll(&wq->wait, mask);
-		sk_wake_async(sk, how, band);
-	}
-	rcu_read_unlock();
-}
-
-/**
  * nym_conn_wake_all() - wake everybody who sleeps at a side, whatever for
  * @conn: the connection
  * @side: the side to wake
@@ -261,33 +229,6 @@ void nym_conn_close(struct nym_conn *conn, int side, bool reset)
 	nym_marks_drain(&conn->marks[!side], in);
 	nym_ring_drain(in);
 	nym_conn_put(conn);
-}
-
-/**
- * nym_conn_sign() - say who sends, if that may be asked
- * @conn: the connection
- * @side: the sender's side
- * @sk: the sender
- * @control: what it sends
- *
- * Who will accept the connection is not known before, so all that is sent until
- * then is signed.
- *
- * Context: any but interrupts
- */
-void nym_conn_sign(struct nym_conn *conn, int side, struct sock *sk,
-		   struct nym_control *control)
-{
-	struct sock *peer;
-	bool wanted;
-
-	/* A socket's flags outlive its release by a grace period. */
-	rcu_read_lock();
-	peer = rcu_dereference(conn->end[!side].sk);
-	wanted = nym_passcred(sk) || !peer || nym_passcred(peer);
-	rcu_read_unlock();
-	if (unlikely(wanted))
-		nym_control_sign(control);
 }
 
 /**

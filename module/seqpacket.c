@@ -8,7 +8,7 @@
  * when all that was asked of it has been copied; if that faults, the record
  * stays.
  */
-#include "af_nym.h"
+#include "wait.h"
 #include "trace.h"
 
 /**
@@ -48,7 +48,7 @@ static int nym_record_write(struct sock *sk, struct nym_conn *conn, int side,
 	nym_ring_commit(out, &cur);
 	if (err)
 		return err;
-	err = nym_published(sk, conn, side);
+	err = nym_published(sk, out, &conn->end[!side]);
 	if (!err)
 		nym_ring_count(&out->sent, len);
 	return err;
@@ -113,7 +113,7 @@ static int nym_record_send(struct sock *sk, struct nym_conn *conn,
 	err = nym_record_await(sk, out, len + sizeof(struct nym_record), &timeo);
 	if (err)
 		return err;
-	nym_conn_sign(conn, side, sk, control);
+	nym_conn_sign(sk, &conn->end[!side], control);
 	err = nym_record_write(sk, conn, side, msg, len, control);
 	mutex_unlock(&out->wlock);
 	return err;
@@ -182,7 +182,7 @@ static int nym_record_read(struct nym_conn *conn, int side, struct msghdr *msg,
 		nym_marks_trim(marks, in, cur.pos);
 		nym_ring_consume(in, &cur);
 		nym_ring_count(&in->received, rec.len);
-		nym_consumed(conn, side);
+		nym_consumed(in, &conn->end[!side]);
 	}
 	return flags & MSG_TRUNC ? rec.len : n;
 }
@@ -199,11 +199,12 @@ static int nym_seqpacket_read(struct sock *sk, struct nym_conn *conn,
 	if (mutex_lock_interruptible(&in->rlock))
 		return sock_intr_errno(timeo);
 	for (;;) {
-		unsigned int over = nym_recv_over(sk, in);
+		unsigned int over;
+		bool found = nym_recv_look(sk, in, &over);
 
 		ret = sock_error(sk);
 		if (!ret)
-			ret = nym_recv_queued(in) ?
+			ret = found ?
 			      nym_record_read(conn, side, msg, len, flags, receipt) :
 			      -EAGAIN;
 		if (ret != -EAGAIN)

@@ -5,7 +5,7 @@
  */
 #include <linux/sched/signal.h>
 
-#include "af_nym.h"
+#include "wait.h"
 #include "trace.h"
 
 /* Appends what fits, and publishes it: the number of bytes, or an error. */
@@ -18,28 +18,24 @@ static ssize_t nym_stream_write(struct sock *sk, struct nym_conn *conn, int side
 	size_t done;
 	int err;
 
-	len = min_t(size_t, len, nym_ring_room(out, nym_sock_limit(sk)));
-	if (!len)
-		return 0;
 	nym_ring_write_begin(out, &cur);
 	done = nym_ring_append(out, &cur, from, len);
 	/* Copying may have taken its time: nothing may follow the end. */
-	if (done && nym_send_is_shut(sk, out))
+	if (likely(done) && nym_send_is_shut(sk, out))
 		err = -EPIPE;
-	else if (done)
+	else if (likely(done))
 		err = nym_marks_add(&conn->marks[side], out, cur.pos, control);
 	else
 		err = cur.err;
-	if (err) {
+	if (unlikely(err)) {
 		cur.pos = out->tail;
 		/* What went before may be continued, as io_uring does. */
 		iov_iter_revert(from, done);
 	}
 	nym_ring_commit(out, &cur);
-	if (err)
-		return err;
-	err = nym_published(sk, conn, side);
-	if (err)
+	if (likely(!err))
+		err = nym_published(sk, out, &conn->end[!side]);
+	if (unlikely(err))
 		return err;
 	nym_ring_count(&out->sent, done);
 	return done;
@@ -65,16 +61,18 @@ static size_t nym_stream_send(struct sock *sk, struct nym_conn *conn,
 		*err = -EPIPE;
 		if (nym_send_is_shut(sk, out))
 			break;
-		nym_conn_sign(conn, side, sk, control);
-		n = nym_stream_write(sk, conn, side, &msg->msg_iter, len - sent,
-				     control);
-		if (n > 0) {
+		n = min_t(size_t, len - sent, nym_ring_room(out, nym_sock_limit(sk)));
+		if (likely(n)) {
+			nym_conn_sign(sk, &conn->end[!side], control);
+			n = nym_stream_write(sk, conn, side, &msg->msg_iter, n,
+					     control);
+			if (n < 0) {
+				*err = n;
+				break;
+			}
 			sent += n;
 			continue;
 		}
-		*err = n;
-		if (n < 0)
-			break;
 		*err = nym_await_room(sk, out, nym_low_water(sk, out), &timeo);
 		if (*err)
 			return sent;
@@ -84,7 +82,7 @@ static size_t nym_stream_send(struct sock *sk, struct nym_conn *conn,
 }
 
 static int nym_stream_send_check(struct sock *sk, struct nym_conn *conn,
-				 const struct msghdr *msg,
+				 const struct msghdr *msg, size_t len,
 				 const struct nym_control *control)
 {
 	int side = nym_sk(sk)->side;
@@ -95,8 +93,8 @@ static int nym_stream_send_check(struct sock *sk, struct nym_conn *conn,
 		return conn ? -EISCONN : -EOPNOTSUPP;
 	if (!conn)
 		return -ENOTCONN;
-	/* Even nothing cannot be sent when the way is shut. */
-	if (nym_send_is_over(sk, &conn->ring[side]))
+	/* Even nothing cannot be sent when the way is shut; bytes find it shut later. */
+	if (unlikely(!len || control->files) && nym_send_is_over(sk, &conn->ring[side]))
 		return -EPIPE;
 	return nym_marks_check(&conn->marks[side], control);
 }
@@ -129,7 +127,7 @@ int nym_stream_sendmsg(struct socket *sock, struct msghdr *msg, size_t len)
 	if (err)
 		return err;
 	conn = nym_sock_conn(sk);
-	err = nym_stream_send_check(sk, conn, msg, &control);
+	err = nym_stream_send_check(sk, conn, msg, len, &control);
 	if (!err)
 		sent = nym_stream_send(sk, conn, msg, len, &control, &err);
 	nym_control_release(&control);
@@ -157,7 +155,7 @@ static ssize_t nym_stream_copy(struct nym_conn *conn, int side,
 		nym_marks_trim(marks, in, cur.pos);
 		nym_ring_consume(in, &cur);
 		nym_ring_count(&in->received, done);
-		nym_consumed(conn, side);
+		nym_consumed(in, &conn->end[!side]);
 	}
 	return done || !len || receipt->over ? done : -EFAULT;
 }
@@ -199,9 +197,9 @@ int nym_stream_read(struct sock *sk, struct msghdr *msg, size_t len, int flags,
 	if (mutex_lock_interruptible(&in->rlock))
 		return sock_intr_errno(timeo);
 	for (;;) {
-		unsigned int over = nym_recv_over(sk, in);
+		unsigned int over;
 
-		if (nym_recv_queued(in)) {
+		if (likely(nym_recv_look(sk, in, &over))) {
 			ssize_t n = nym_stream_copy(conn, side, msg,
 						    len - copied, receipt);
 

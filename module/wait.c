@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Sleeping and waking on the data path of a connection, and poll.
+ * Sleeping and waking on the data path of a connection, and poll. What every
+ * message passes is in wait.h.
  *
  * The data path takes one lock, the ring's own. How the two sides meet, written
  * as in ring.c: nym_published() against nym_wait_bytes() and nym_poll(). A
@@ -35,10 +36,11 @@
  *	never (r0 == 1 && r2 == 0),
  *	never (r1 != 0 && (r2 == 0 || r3 == 0))
  *
- * So a receiver asks whether it is over before it looks for bytes, and poll()
- * for the error after all else. A sender that does not see the end in time
- * publishes after it: whether that is read is settled by nym_ring_tell_end() and
- * nym_ring_in_time(), as the reader's word that it is about to be told the end:
+ * So a receiver that finds nothing asks whether it is over and then looks for
+ * bytes once more (nym_recv_look()), and poll() asks for the error after all
+ * else. A sender that does not see the end in time publishes after it: whether
+ * that is read is settled by nym_ring_tell_end() and nym_ring_in_time(), as the
+ * reader's word that it is about to be told the end:
  *
  *	sender				receiver
  *	store_release(tail, 1)		end = ASKED
@@ -49,157 +51,7 @@
  */
 #include <linux/sched/signal.h>
 
-#include "af_nym.h"
-
-/**
- * nym_sock_limit() - how many bytes a socket may have under way
- * @sk: the sending socket
- *
- * Context: any
- * Return: its SO_SNDBUF
- */
-u32 nym_sock_limit(const struct sock *sk)
-{
-	return clamp_t(int, READ_ONCE(sk->sk_sndbuf), 1, NYM_RING_LIMIT_MAX);
-}
-
-/**
- * nym_low_water() - up to which level is a socket writable?
- * @sk: the sending socket
- * @out: the ring it sends to
- *
- * Context: any
- * Return: a number of bytes in use: half of the limit, or less after a record
- * that did not fit
- */
-u32 nym_low_water(const struct sock *sk, const struct nym_ring *out)
-{
-	u32 low = READ_ONCE(out->low);
-	u32 half = nym_sock_limit(sk) / 2;
-
-	return low ? min(low - 1, half) : half;
-}
-
-/**
- * nym_send_is_over() - has either side shut this direction?
- * @sk: the socket
- * @out: the ring it sends to
- *
- * Context: any
- * Return: true if so, and it has been told
- */
-bool nym_send_is_over(const struct sock *sk, const struct nym_ring *out)
-{
-	/* Pairs with the release in nym_ring_shut(). */
-	return smp_load_acquire(&out->shut) ||
-	       READ_ONCE(sk->sk_shutdown) & SEND_SHUTDOWN;
-}
-
-/**
- * nym_send_is_shut() - will nobody read what this socket sends?
- * @sk: the socket
- * @out: the ring it sends to
- *
- * Context: any
- * Return: true if either side has shut this direction, also before it connected
- */
-bool nym_send_is_shut(const struct sock *sk, const struct nym_ring *out)
-{
-	return nym_send_is_over(sk, out) || READ_ONCE(out->deaf);
-}
-
-/* Has either side shut this direction? */
-static bool nym_recv_is_shut(const struct sock *sk, const struct nym_ring *in)
-{
-	/* Pairs with the release in nym_ring_shut(). */
-	return smp_load_acquire(&in->shut) ||
-	       READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN;
-}
-
-/**
- * nym_recv_over() - is what is in the ring all there is to read?
- * @sk: the socket
- * @in: the ring it reads from
- *
- * To be asked before looking for bytes: those sent before the end or before an
- * error are seen after it. A sender that did not see the end in time may still
- * publish some: nym_ring_tell_end() settles whether they are read.
- *
- * Context: any
- * Return: NYM_OVER_SHUT at the end of the stream, NYM_OVER_ERROR if the socket
- * has an error, both or 0
- */
-unsigned int nym_recv_over(const struct sock *sk, const struct nym_ring *in)
-{
-	unsigned int over = nym_recv_is_shut(sk, in) ? NYM_OVER_SHUT : 0;
-
-	/*
-	 * Pairs with the barrier in nym_conn_close(), before the error, and
-	 * with the release of nym_call_set() if its call was refused.
-	 */
-	if (smp_load_acquire(&sk->sk_err))
-		over |= NYM_OVER_ERROR;
-	return over;
-}
-
-/**
- * nym_recv_queued() - is there something to read?
- * @in: the ring
- *
- * Context: @in->rlock held, or nobody else reads any more
- * Return: true if there is, and the reader has not been told the end
- */
-bool nym_recv_queued(const struct nym_ring *in)
-{
-	return nym_ring_used(in) && READ_ONCE(in->end) != NYM_END_TOLD;
-}
-
-/**
- * nym_published() - tell the reader, after bytes have been committed
- * @sk: the sending socket
- * @conn: its connection
- * @side: its side
- *
- * Context: the ring's wlock held
- * Return: 0; -EPIPE if the reader had been told the end before
- */
-int nym_published(struct sock *sk, struct nym_conn *conn, int side)
-{
-	/*
-	 * Pairs with the barriers of a sleeping reader (see nym_conn_wake()),
-	 * and with those in nym_conn_close() and nym_ring_tell_end().
-	 */
-	smp_mb();
-	if (unlikely(READ_ONCE(conn->ring[side].end)) &&
-	    !nym_ring_in_time(&conn->ring[side]))
-		return -EPIPE;
-	if (unlikely(READ_ONCE(conn->ring[side].dead)) &&
-	    nym_ring_is_lost(&conn->ring[side]))
-		WRITE_ONCE(sk->sk_err, ECONNRESET);
-	nym_conn_wake(conn, !side, EPOLLIN | EPOLLRDNORM | EPOLLRDBAND,
-		      SOCK_WAKE_WAITD, POLL_IN);
-	return 0;
-}
-
-/**
- * nym_consumed() - tell the writer, after bytes have been consumed
- * @conn: the connection
- * @side: the reading side
- *
- * Context: any
- */
-void nym_consumed(struct nym_conn *conn, int side)
-{
-	if (!nym_ring_unstall(&conn->ring[!side]))
-		return;
-	/*
-	 * Who stalls from here on will look at the ring again. Pairs with the
-	 * barrier of a writer that enters its wait queue before it stalls.
-	 */
-	smp_mb();
-	nym_conn_wake(conn, !side, EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND,
-		      SOCK_WAKE_SPACE, POLL_OUT);
-}
+#include "wait.h"
 
 /* Asks for a wake-up when there is room. False: there is room already. */
 static bool nym_stall(struct sock *sk, struct nym_ring *out, u32 level)
