@@ -20,7 +20,7 @@ LONGEST = 4
 
 # Readable on white and on black; where colours can follow the reader's, they do.
 STYLE = '''
-text { font: 12px system-ui, sans-serif; fill: #57606a }
+text { font: 12px system-ui, sans-serif; fill: #6e7781 }
 .title { font-weight: 600 }
 .nym { fill: #1f6feb }
 .unix { fill: #bf8700 }

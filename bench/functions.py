@@ -91,4 +91,5 @@ def show(result, blocks, symbols):
     print(line(few.get('all', {}), parts, rounds, '(the others, mostly interrupts)'))
     print()
     for side in sorted(sides, key=lambda name: (name == 'all', name)):
-        print(line(sides[side], parts, rounds, side))
+        if sum(sides[side].get(part, [0])[0] for part in parts) >= LITTLE * rounds:
+            print(line(sides[side], parts, rounds, side))

@@ -19,6 +19,10 @@ def ratio(result, to):
     return '%.2f' % (figure(result) / figure(to)) if to else ''
 
 
+def locked(result):
+    return '%.1f' % result['locked'] if 'locked' in result else ''
+
+
 def rows(group):
     """A row for each transport of one measure and size."""
     by_name = {result['transport']: result for result in group if figure(result)}
@@ -37,7 +41,7 @@ def rows(group):
             notes.append('best peer')
         yield [result['transport'], '%.0f' % figure(result),
                ratio(result, by_name.get(result.get('rival'))), ratio(result, best),
-               '%.1f' % result['locked'] if 'locked' in result else '', ', '.join(notes)]
+               locked(result), ', '.join(notes)]
 
 
 def show_group(group, unit):
@@ -61,7 +65,7 @@ SHORT = [('same-thread', (64, 4096)), ('ping-pong', (64,)), ('stream', (64, 4096
 
 def in_short(results):
     """Each figure of ours beside AF_UNIX and the best peer, on a line."""
-    layout = '%-12s %8s  %-10s %9s %8s %9s %8s %6s %9s %6s  %s'
+    layout = '%-11s %7s %-9s %7s %6s %7s %6s %5s %7s %5s %s'
     print()
     print('In short')
     print(layout % ('', 'size', '', 'nym', 'locked', 'AF_UNIX', 'locked', '', 'best', '', ''))
@@ -78,8 +82,8 @@ def in_short(results):
                 best = min(peers, key=figure)
                 print(layout % (
                     measure, size or '', result['transport'].partition('-')[2],
-                    '%.0f' % figure(result), result.get('locked', ''),
-                    '%.0f' % figure(rival), rival.get('locked', ''), ratio(result, rival),
+                    '%.0f' % figure(result), locked(result),
+                    '%.0f' % figure(rival), locked(rival), ratio(result, rival),
                     '%.0f' % figure(best), ratio(result, best), best['transport']))
 
 
