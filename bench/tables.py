@@ -68,7 +68,8 @@ def in_short(results):
     layout = '%-11s %7s %-9s %7s %6s %7s %6s %5s %7s %5s %s'
     print()
     print('In short')
-    print(layout % ('', 'size', '', 'nym', 'locked', 'AF_UNIX', 'locked', '', 'best', '', ''))
+    head = layout % ('', 'size', '', 'nym', 'locked', 'AF_UNIX', 'locked', '', 'best', '', '')
+    print(head.rstrip())
     for measure, sizes in SHORT:
         for size in sizes:
             group = [result for result in results if figure(result) and
