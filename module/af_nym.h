@@ -685,6 +685,15 @@ static inline struct nym_conn *nym_sock_conn(struct sock *sk)
 	return nym_sock_settled_conn(sk);
 }
 
+/* user.c */
+struct nym_user *nym_user_get(struct nym_net *nn, kuid_t uid);
+void nym_user_put(struct nym_user *user);
+int nym_users_init(void);
+void nym_users_exit(void);
+
+/* wait.c; wait.h has the rest */
+__poll_t nym_poll(struct file *file, struct socket *sock, poll_table *wait);
+
 /**
  * nym_sock_limit() - how many bytes a socket may have under way
  * @sk: the sending socket
@@ -696,15 +705,6 @@ static inline u32 nym_sock_limit(const struct sock *sk)
 {
 	return clamp_t(int, READ_ONCE(sk->sk_sndbuf), 1, NYM_RING_LIMIT_MAX);
 }
-
-/* user.c */
-struct nym_user *nym_user_get(struct nym_net *nn, kuid_t uid);
-void nym_user_put(struct nym_user *user);
-int nym_users_init(void);
-void nym_users_exit(void);
-
-/* wait.c; wait.h has the rest */
-__poll_t nym_poll(struct file *file, struct socket *sock, poll_table *wait);
 
 /* sysctl.c */
 bool nym_reserved(const struct net *net, const struct nym_name *name);

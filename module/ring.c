@@ -21,10 +21,10 @@
  * @data stands for all that comes with the bytes: the mark (marks.c), and
  * ring->first, when it is the first chunk.
  *
- * Link: nym_ring_link() against nym_ring_span(), nym_ring_leave(). A reader
- * at the end of its chunk may see the next before a tail that tells of it. The
- * chunk it leaves, then free to be written to again, has seen its last of the
- * writer.
+ * Link: nym_ring_link() against nym_ring_span(), nym_ring_leave(), and those who
+ * only ask whether there is a successor, in ring.h. A reader at the end of its
+ * chunk may see the next before a tail that tells of it. The chunk it leaves,
+ * then free to be written to again, has seen its last of the writer.
  *
  *	writer				reader
  *	new->base = 1			r0 = load_acquire(old->next)
@@ -291,7 +291,7 @@ bool nym_ring_link(struct nym_ring *ring, struct nym_ring_cursor *cur)
 		return false;
 	}
 	if (ring->last)
-		/* Pairs with nym_ring_span() and nym_ring_leave(). */
+		/* Pairs with who looks at it: see "Link" above. */
 		smp_store_release(&ring->last->next, cur->fresh);
 	else
 		ring->first = cur->fresh;

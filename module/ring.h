@@ -289,13 +289,19 @@ static inline u32 nym_chunk_room(struct nym_chunk *chunk, u32 pos, u32 head)
 }
 
 /*
- * What lies in one page is copied as pipes do it: the page bounds it. For other
- * memory the kernel has to find out first what does, at a cost. A pipe, as
- * splice() of 6.1 has behind an iov_iter, would keep the page.
+ * Bytes that lie in one page are copied as pipes do it, bounded by the page: of a
+ * bare address, copy_from_iter() has to find out first what bounds it, at a cost.
+ * To and from user memory only: copy_page_to_iter() of 6.1 gives a pipe not the
+ * bytes but the page, which will be written to again.
  */
 static inline bool nym_ring_by_page(u32 off, size_t len, const struct iov_iter *iter)
 {
 	return offset_in_page(off) + len <= PAGE_SIZE && user_backed_iter(iter);
+}
+
+static inline struct page *nym_chunk_page(const struct nym_chunk *chunk, u32 off)
+{
+	return chunk->page + (off >> PAGE_SHIFT);
 }
 
 /**
@@ -321,7 +327,8 @@ static inline size_t nym_ring_append(struct nym_ring *ring, struct nym_ring_curs
 	off = nym_chunk_offset(chunk, cur->pos);
 	if (unlikely(!nym_ring_by_page(off, len, from)))
 		return nym_ring_append_pieces(ring, cur, from, len);
-	copied = copy_page_from_iter(chunk->page, off, len, from);
+	copied = copy_page_from_iter(nym_chunk_page(chunk, off), offset_in_page(off),
+				     len, from);
 	cur->pos += copied;
 	if (unlikely(copied < len))
 		cur->err = -EFAULT;
@@ -386,7 +393,7 @@ static inline size_t nym_ring_fetch(struct nym_ring_cursor *cur, struct iov_iter
 	off = nym_chunk_offset(chunk, cur->pos);
 	if (unlikely(!nym_ring_by_page(off, n, to)))
 		return nym_ring_fetch_pieces(cur, to, n);
-	copied = copy_page_to_iter(chunk->page, off, n, to);
+	copied = copy_page_to_iter(nym_chunk_page(chunk, off), offset_in_page(off), n, to);
 	cur->pos += copied;
 	return copied;
 }

@@ -82,7 +82,7 @@ static size_t nym_stream_send(struct sock *sk, struct nym_conn *conn,
 }
 
 static int nym_stream_send_check(struct sock *sk, struct nym_conn *conn,
-				 const struct msghdr *msg, size_t len,
+				 const struct msghdr *msg,
 				 const struct nym_control *control)
 {
 	int side = nym_sk(sk)->side;
@@ -93,8 +93,8 @@ static int nym_stream_send_check(struct sock *sk, struct nym_conn *conn,
 		return conn ? -EISCONN : -EOPNOTSUPP;
 	if (!conn)
 		return -ENOTCONN;
-	/* Even nothing cannot be sent when the way is shut; bytes find it shut later. */
-	if (unlikely(!len || control->files) && nym_send_is_over(sk, &conn->ring[side]))
+	/* Even nothing cannot be sent when the way is shut. */
+	if (nym_send_is_over(sk, &conn->ring[side]))
 		return -EPIPE;
 	return nym_marks_check(&conn->marks[side], control);
 }
@@ -127,7 +127,7 @@ int nym_stream_sendmsg(struct socket *sock, struct msghdr *msg, size_t len)
 	if (err)
 		return err;
 	conn = nym_sock_conn(sk);
-	err = nym_stream_send_check(sk, conn, msg, len, &control);
+	err = nym_stream_send_check(sk, conn, msg, &control);
 	if (!err)
 		sent = nym_stream_send(sk, conn, msg, len, &control, &err);
 	nym_control_release(&control);
@@ -177,7 +177,7 @@ int nym_stream_read(struct sock *sk, struct msghdr *msg, size_t len, int flags,
 		    unsigned int sleep, struct nym_receipt *receipt)
 {
 	struct nym_conn *conn = nym_sock_conn(sk);
-	size_t copied = 0, target;
+	size_t copied = 0;
 	bool found = false;
 	struct nym_ring *in;
 	int side, err = 0;
@@ -191,7 +191,6 @@ int nym_stream_read(struct sock *sk, struct msghdr *msg, size_t len, int flags,
 	in = &conn->ring[!side];
 	receipt->peek = flags & MSG_PEEK;
 	receipt->by_sender = nym_passcred(sk);
-	target = sock_rcvlowat(sk, flags & MSG_WAITALL, min_t(size_t, len, INT_MAX));
 	timeo = sock_rcvtimeo(sk, flags & MSG_DONTWAIT);
 
 	if (mutex_lock_interruptible(&in->rlock))
@@ -213,7 +212,8 @@ int nym_stream_read(struct sock *sk, struct msghdr *msg, size_t len, int flags,
 			    receipt->over)
 				break;
 		} else {
-			if (copied >= target)
+			if (copied >= sock_rcvlowat(sk, flags & MSG_WAITALL,
+						    min_t(size_t, len, INT_MAX)))
 				break;
 			err = nym_await_bytes(sk, in, over, &timeo, sleep);
 			if (err)

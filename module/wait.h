@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What every message on a connection passes: is it shut, does somebody want to
- * know who sends, who is to be woken. It is here to be inlined. wait.c says how
- * the two sides meet.
+ * What messages on a connection pass: is it shut, does somebody want to know who
+ * sends, is there something to read, who is to be woken. It is here to be
+ * inlined. wait.c says how the two sides meet.
  */
 #ifndef _NYM_WAIT_H
 #define _NYM_WAIT_H
@@ -118,7 +118,7 @@ static inline bool nym_recv_queued(const struct nym_ring *in)
  * nym_recv_look() - is there something to read, and if not, is it over?
  * @sk: the socket
  * @in: the ring it reads from
- * @over: is set to nym_recv_over() from before nothing was found, else to 0
+ * @over: is set to nym_recv_over() from before the last look; to 0 if one was enough
  *
  * Context: @in->rlock held
  * Return: true if there is something

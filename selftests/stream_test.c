@@ -203,6 +203,25 @@ TEST_F(stream, one_read_takes_several_writes)
 	EXPECT_TRUE(io_is(buf, 65, 5));
 }
 
+/*
+ * In the chunk that a large write has left, small ones come to lie everywhere: at
+ * the ends of its pages, across them and across its own end.
+ */
+TEST_F(stream, small_writes_go_round_in_a_large_chunk)
+{
+	static const long sizes[] = { 1, 63, 64, 1000, 2049, 4095, 4096, 5000 };
+	long pos = 32768, n;
+	size_t i;
+
+	ASSERT_EQ(pos, io_send_all(self->a, 0, pos));
+	ASSERT_EQ(pos, io_recv_all(self->b, 0, pos, pos, NULL));
+	for (i = 0; i < 300; i++, pos += n) {
+		n = sizes[i % ARRAY_SIZE(sizes)] + (long)i / 16;
+		ASSERT_EQ(n, send(self->a, io_at(pos), n, 0));
+		ASSERT_EQ(n, io_recv_all(self->b, pos, n, n, NULL));
+	}
+}
+
 TEST_F(stream, recvmmsg_waitforone_takes_what_is_there)
 {
 	__u8 buf[2][8];
