@@ -557,8 +557,7 @@ struct sock *nym_member_peek(struct nym_endpoint *ep, const struct sock *from,
 			     unsigned long *reign);
 bool nym_member_any(struct nym_endpoint *ep);
 struct sock *nym_member_with_room(struct nym_endpoint *ep, struct sock *from,
-				  u32 cost, const struct nym_files *files,
-				  unsigned long *reign);
+				  u32 cost, bool files, unsigned long *reign);
 
 /* linger.c */
 void nym_linger_start(struct nym_endpoint *ep, struct nym_net *nn, u32 ms);

@@ -64,20 +64,44 @@ static struct nym_endpoint *nym_dgram_set_dest(struct sock *sk,
  * nym_dgram_is_dest() - is a socket connected to this name?
  * @sk: the socket
  * @ep: the name, or NULL
- * @want: the cost of what did not fit there, to be noted; 0 for nothing
  *
  * Context: any but interrupts
  * Return: true if so
  */
-bool nym_dgram_is_dest(struct sock *sk, const struct nym_endpoint *ep, u32 want)
+bool nym_dgram_is_dest(struct sock *sk, const struct nym_endpoint *ep)
 {
 	struct nym_dgram_sock *dsk = nym_dgram_sk(sk);
 	bool is;
 
 	spin_lock(&dsk->lock);
 	is = dsk->dest == ep;
-	if (is && want)
-		WRITE_ONCE(dsk->want, want);
+	spin_unlock(&dsk->lock);
+	return is;
+}
+
+/**
+ * nym_dgram_wants() - a datagram did not fit where it was to go
+ * @sk: the sender
+ * @room: where that is
+ * @cost: the cost of the datagram
+ *
+ * If the socket is connected there, poll() asks for room for that one from now
+ * on.
+ *
+ * Context: any but interrupts
+ * Return: true if it is
+ */
+bool nym_dgram_wants(struct sock *sk, const struct nym_room *room, u32 cost)
+{
+	struct nym_dgram_sock *dsk = nym_dgram_sk(sk);
+	bool is;
+
+	spin_lock(&dsk->lock);
+	is = dsk->dest == room->ep;
+	if (is) {
+		WRITE_ONCE(dsk->want, cost);
+		WRITE_ONCE(dsk->want_files, room->files);
+	}
 	spin_unlock(&dsk->lock);
 	return is;
 }
@@ -220,11 +244,13 @@ static int nym_dgram_receive(struct socket *sock, struct msghdr *msg, size_t len
 	struct nym_dgram_sock *dsk = nym_dgram_sk(sock->sk);
 
 	for (;;) {
+		/* Looked at first: what was queued before the end is not lost. */
+		bool over = READ_ONCE(sock->sk->sk_shutdown) & RCV_SHUTDOWN;
 		int ret = nym_dgram_read(sock, msg, len, flags);
 
 		if (ret != -EAGAIN || !*timeo)
 			return ret == -EINTR ? sock_intr_errno(*timeo) : ret;
-		if (READ_ONCE(sock->sk->sk_shutdown) & RCV_SHUTDOWN)
+		if (over)
 			return 0;
 		if (signal_pending(current))
 			return sock_intr_errno(*timeo);
@@ -273,7 +299,7 @@ static void nym_dgram_tell_lost(struct sock *sk, struct nym_endpoint *old)
 	if (!peer)
 		return;
 	if (peer->sk_type == sk->sk_type &&
-	    nym_dgram_is_dest(peer, nym_sock_endpoint(sk), 0)) {
+	    nym_dgram_is_dest(peer, nym_sock_endpoint(sk))) {
 		WRITE_ONCE(peer->sk_err, ECONNRESET);
 		sk_error_report(peer);
 	}
@@ -603,8 +629,9 @@ struct nym_endpoint *nym_dgram_peer(struct sock *sk)
 /* Would a datagram to where the socket is connected be taken at once? */
 static bool nym_dgram_writable(struct sock *sk)
 {
+	struct nym_dgram_sock *dsk = nym_dgram_sk(sk);
+	u32 want = READ_ONCE(dsk->want);
 	unsigned long reign;
-	u32 want;
 	struct nym_endpoint *ep = nym_dgram_dest(sk, &reign);
 	struct nym_room room;
 	struct sock *to;
@@ -618,9 +645,9 @@ static bool nym_dgram_writable(struct sock *sk)
 	} else if (to->sk_type != sk->sk_type) {
 		stalled = false;
 	} else {
-		want = READ_ONCE(nym_dgram_sk(sk)->want) ?: nym_dgram_cost(0);
 		room = nym_room_at(ep, to);
-		stalled = nym_dgram_stall(sk, &room, want);
+		room.files = want && READ_ONCE(dsk->want_files);
+		stalled = nym_dgram_stall(sk, &room, want ?: nym_dgram_cost(0));
 	}
 	if (to)
 		sock_put(to);

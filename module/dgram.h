@@ -89,6 +89,7 @@ struct nym_relay_at {
  * @bytes_received: how many bytes were ever received; likewise
  * @want: the cost of a datagram that did not fit at @dest, or 0; also written
  *	and read without the lock, as a hint
+ * @want_files: it has descriptors; likewise
  * @dest: where it is connected to, or NULL; a reference; also under lock_sock.
  *	Whether there is one is also looked at without the lock, as a hint.
  * @reign: under which reign of @dest it had permission; 0 for none
@@ -113,6 +114,7 @@ struct nym_dgram_sock {
 	u64 dropped;
 	u64 bytes_received;
 	u32 want;
+	bool want_files;
 	struct nym_endpoint *dest;
 	unsigned long reign;
 	u64 sticks_to;
@@ -142,7 +144,7 @@ static inline bool nym_endpoint_same(const struct nym_endpoint *a,
  * @ep: the name that it is for
  * @to: the member that it is for
  * @any: another member will do
- * @files: if it takes these descriptors, or NULL
+ * @files: if it takes descriptors
  *
  * Whoever waits for room waits at the name if any member will do.
  */
@@ -150,12 +152,13 @@ struct nym_room {
 	struct nym_endpoint *ep;
 	struct sock *to;
 	bool any;
-	const struct nym_files *files;
+	bool files;
 };
 
 /* dgram.c */
 struct nym_endpoint *nym_dgram_dest(struct sock *sk, unsigned long *reign);
-bool nym_dgram_is_dest(struct sock *sk, const struct nym_endpoint *ep, u32 want);
+bool nym_dgram_is_dest(struct sock *sk, const struct nym_endpoint *ep);
+bool nym_dgram_wants(struct sock *sk, const struct nym_room *room, u32 cost);
 void nym_dgram_permitted(struct sock *sk, const struct nym_endpoint *ep, unsigned long reign);
 int nym_dgram_autobind(struct sock *sk);
 

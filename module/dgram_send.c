@@ -115,8 +115,8 @@ static int nym_dgram_try(const struct nym_room *room, struct sock *sk, unsigned 
 	if (!room->any || (err != -EAGAIN && err != -EPIPE && err != -EPERM))
 		return err;
 	other = nym_member_with_room(room->ep, sk, d->cost, room->files, &now);
-	if (!other)
-		return err;
+	if (IS_ERR_OR_NULL(other))
+		return other ? PTR_ERR(other) : err;
 	err = now == reign ? nym_dgram_enqueue(other, d) : -ENOENT;
 	sock_put(other);
 	return err;
@@ -128,8 +128,7 @@ static int nym_dgram_try(const struct nym_room *room, struct sock *sk, unsigned 
  */
 static bool nym_dgram_refuse(struct sock *sk, struct nym_room *room, u32 cost)
 {
-	return !nym_dgram_is_dest(sk, room->ep, cost) ||
-	       nym_dgram_stall(sk, room, cost);
+	return !nym_dgram_wants(sk, room, cost) || nym_dgram_stall(sk, room, cost);
 }
 
 /*
@@ -179,7 +178,7 @@ static int nym_dgram_await(struct sock *sk, struct nym_endpoint *ep, bool on,
 		if (err != -EAGAIN)
 			return err;
 		if (!*timeo) {
-			if (nym_dgram_is_dest(sk, ep, 0) &&
+			if (nym_dgram_is_dest(sk, ep) &&
 			    !nym_dgram_stall_name(sk, ep))
 				continue;
 			return -EAGAIN;
@@ -192,12 +191,13 @@ static int nym_dgram_await(struct sock *sk, struct nym_endpoint *ep, bool on,
 }
 
 /* What did not fit fits now, or so it seems. */
-static void nym_dgram_fits(struct sock *sk, struct nym_endpoint *ep, u32 cost)
+static void nym_dgram_fits(struct sock *sk, struct nym_endpoint *ep, u32 cost, bool files)
 {
 	struct nym_dgram_sock *dsk = nym_dgram_sk(sk);
 	u32 want = READ_ONCE(dsk->want);
 
-	if (want && cost >= want && nym_dgram_is_dest(sk, ep, 0))
+	if (want && cost >= want && (files || !READ_ONCE(dsk->want_files)) &&
+	    nym_dgram_is_dest(sk, ep))
 		WRITE_ONCE(dsk->want, 0);
 }
 
@@ -208,6 +208,7 @@ static void nym_dgram_fits(struct sock *sk, struct nym_endpoint *ep, u32 cost)
 static int nym_dgram_deliver(struct sock *sk, struct nym_endpoint *ep, unsigned long *reign,
 			     struct nym_dgram *d, bool on, long *timeo)
 {
+	bool files = d->control.files;
 	struct nym_room room;
 	u32 cost = d->cost;
 	struct sock *to;
@@ -219,7 +220,7 @@ static int nym_dgram_deliver(struct sock *sk, struct nym_endpoint *ep, unsigned 
 			return PTR_ERR(to);
 		if (to) {
 			room = nym_room_at(ep, to);
-			room.files = d->control.files;
+			room.files = files;
 			err = nym_dgram_deliver_to(sk, &room, *reign, d, on, timeo);
 			sock_put(to);
 		} else {
@@ -228,7 +229,7 @@ static int nym_dgram_deliver(struct sock *sk, struct nym_endpoint *ep, unsigned 
 		cond_resched();
 	} while (err == -ENOENT);
 	if (!err)
-		nym_dgram_fits(sk, ep, cost);
+		nym_dgram_fits(sk, ep, cost, files);
 	return err;
 }
 

@@ -185,17 +185,18 @@ u32 nym_room_round(const struct nym_room *room)
 
 static bool nym_room_is_full(const struct nym_room *room, struct sock *from, u32 cost)
 {
-	struct sock *other;
+	struct sock *other = NULL;
 	unsigned long reign;
 
-	if (nym_dgram_check_room(room->to, from, cost) != -EAGAIN)
-		return false;
-	if (!room->any)
+	if (room->any)
+		other = nym_member_with_room(room->ep, from, cost, room->files, &reign);
+	if (!other)
+		return (!room->files || READ_ONCE(nym_sk(room->to)->passrights)) &&
+		       nym_dgram_check_room(room->to, from, cost) == -EAGAIN;
+	if (IS_ERR(other))
 		return true;
-	other = nym_member_with_room(room->ep, from, cost, room->files, &reign);
-	if (other)
-		sock_put(other);
-	return !other;
+	sock_put(other);
+	return false;
 }
 
 /**
@@ -403,7 +404,7 @@ static bool nym_dgram_may_sleep(struct sock *sk, int how)
  */
 bool nym_dgram_stays(struct sock *sk, const struct nym_endpoint *ep, bool on)
 {
-	return !on || nym_dgram_is_dest(sk, ep, 0);
+	return !on || nym_dgram_is_dest(sk, ep);
 }
 
 /**

@@ -365,30 +365,36 @@ bool nym_member_any(struct nym_endpoint *ep)
  * @ep: a name for datagrams
  * @from: the sender
  * @cost: what the datagram counts
- * @files: descriptors that it brings, or NULL
+ * @files: it brings descriptors
  * @reign: as nym_member_sock()
  *
  * Context: any but interrupts
- * Return: a socket with a reference; NULL if there is no room at any
+ * Return: a socket with a reference; -EAGAIN if there is no room, but one would
+ * take it then; NULL if none takes it
  */
 struct sock *nym_member_with_room(struct nym_endpoint *ep, struct sock *from,
-				  u32 cost, const struct nym_files *files,
-				  unsigned long *reign)
+				  u32 cost, bool files, unsigned long *reign)
 {
 	struct nym_member *member, *found = NULL;
+	bool full = false;
 	struct sock *sk;
+	int err;
 
 	rcu_read_lock();
 	list_for_each_entry_rcu(member, &ep->members, list) {
 		if (member->sk->sk_type != SOCK_DGRAM)
 			break;
-		if (nym_dgram_check_room(member->sk, from, cost) ||
-		    nym_files_check(files, member->sk))
+		if (files && !READ_ONCE(nym_sk(member->sk)->passrights))
 			continue;
-		found = member;
-		break;
+		err = nym_dgram_check_room(member->sk, from, cost);
+		if (!err) {
+			found = member;
+			break;
+		}
+		if (err == -EAGAIN)
+			full = true;
 	}
 	sk = nym_member_hold(ep, found, reign);
 	rcu_read_unlock();
-	return sk;
+	return !sk && full ? ERR_PTR(-EAGAIN) : sk;
 }

@@ -4,7 +4,7 @@
  */
 #include <linux/uaccess.h>
 
-#include "af_nym.h"
+#include "dgram.h"
 
 static int nym_setsockopt_value(struct sock *sk, int optname, int value)
 {
@@ -26,6 +26,8 @@ static int nym_setsockopt_value(struct sock *sk, int optname, int value)
 		return 0;
 	case NYM_PASSRIGHTS:
 		WRITE_ONCE(nsk->passrights, value != 0);
+		if (sk->sk_type == SOCK_DGRAM)
+			nym_dgram_changed(sk);
 		return 0;
 	default:
 		nym_set_passcred(sk, value != 0);

@@ -1487,9 +1487,104 @@ TEST_F(dgrams, descriptors_go_to_who_takes_them)
 	self->m[2] = -1;
 	while (scm_send_fd_to(self->from, NAME, 0) == 1)
 		;
+	EXPECT_SAME_ERRNO(EAGAIN, errno);
 	EXPECT_LT(0, forget(self->m[1]));
 	EXPECT_EQ(1, scm_send_fd_to(self->from, NAME, 0));
 	EXPECT_EQ(0, forget(self->m[0]));
+}
+
+static long send_fd(struct io_thread *t)
+{
+	int fd = 0;
+
+	return scm_send_fds(t->fd, "x", 1, &fd, 1, 0);
+}
+
+/* Only the second member takes descriptors, and a sender waits for room there. */
+static void wait_with_a_descriptor(struct __test_metadata *_metadata,
+				   FIXTURE_DATA(dgrams) * self, struct io_thread *t)
+{
+	t->fd = self->from;
+	ASSERT_OK(scm_pass_rights(self->m[1], 1));
+	ASSERT_OK(nym_call(self->from, NAME));
+	while (scm_send_fd(self->from, 0) == 1)
+		;
+	EXPECT_SAME_ERRNO(EAGAIN, errno);
+	io_start(t, send_fd);
+	ASSERT_TRUE(io_wait_blocked(t));
+}
+
+TEST_F(dgrams, descriptors_wait_for_who_takes_them)
+{
+	struct io_thread t = { };
+
+	wait_with_a_descriptor(_metadata, self, &t);
+	/* Room at who takes none is no news. */
+	ASSERT_EQ(10, say(self->from, 0, 10));
+	ASSERT_LT(0, forget(self->m[0]) + forget(self->m[2]));
+	EXPECT_TRUE(io_wait_blocked(&t));
+	EXPECT_LT(0, forget(self->m[1]));
+	EXPECT_EQ(1, io_join(&t));
+}
+
+TEST_F(dgrams, descriptors_wait_until_another_takes_them)
+{
+	struct io_thread t = { };
+
+	wait_with_a_descriptor(_metadata, self, &t);
+	ASSERT_OK(scm_pass_rights(self->m[2], 1));
+	EXPECT_EQ(1, io_join(&t));
+	EXPECT_EQ(1, forget(self->m[2]));
+}
+
+TEST_F(dgrams, descriptors_wait_until_nobody_takes_them)
+{
+	struct io_thread t = { };
+
+	wait_with_a_descriptor(_metadata, self, &t);
+	ASSERT_OK(scm_pass_rights(self->m[1], 0));
+	EXPECT_EQ(-1, io_join(&t));
+	EXPECT_SAME_ERRNO(EPERM, t.err);
+}
+
+/* Also where it is the only one, at whose own queue the sender waits. */
+TEST_F(dgrams, descriptors_wait_until_the_only_one_takes_them_no_more)
+{
+	struct io_thread t = { };
+
+	close(self->m[0]);
+	close(self->m[2]);
+	self->m[0] = -1;
+	self->m[2] = -1;
+	wait_with_a_descriptor(_metadata, self, &t);
+	ASSERT_OK(scm_pass_rights(self->m[1], 0));
+	EXPECT_EQ(-1, io_join(&t));
+	EXPECT_SAME_ERRNO(EPERM, t.err);
+}
+
+/* Room at who takes none is not what poll() was asked for. */
+TEST_F(dgrams, writable_when_who_takes_descriptors_reads)
+{
+	struct epoll_event ev = { .events = EPOLLOUT | EPOLLET };
+	int ep = epoll_create1(EPOLL_CLOEXEC);
+
+	ASSERT_OK(scm_pass_rights(self->m[1], 1));
+	ASSERT_OK(nym_call(self->from, NAME));
+	while (scm_send_fd(self->from, 0) == 1)
+		;
+	EXPECT_SAME_ERRNO(EAGAIN, errno);
+	EXPECT_EQ(0, nym_poll_now(self->from, POLLOUT));
+	ASSERT_OK(epoll_ctl(ep, EPOLL_CTL_ADD, self->from, &ev));
+	EXPECT_EQ(0, epoll_wait(ep, &ev, 1, 0));
+	/* Bytes alone find room, and ask for nothing that descriptors would. */
+	EXPECT_EQ(10, say(self->from, 0, 10));
+	EXPECT_EQ(0, nym_poll_now(self->from, POLLOUT));
+	ASSERT_LT(0, forget(self->m[1]));
+	EXPECT_EQ(1, epoll_wait(ep, &ev, 1, 2000));
+	EXPECT_EQ(1, scm_send_fd(self->from, 0));
+	/* That was it. */
+	EXPECT_EQ(POLLOUT, nym_poll_now(self->from, POLLOUT));
+	close(ep);
 }
 
 /* To the name, as @who. */
