@@ -7,6 +7,9 @@
 #include "nym_test.h"
 #include "nym_io.h"
 
+#include <sched.h>
+#include <semaphore.h>
+
 #define RACE_MS		3000
 #define RACE_MAX	20000	/* rounds, for fast machines */
 
@@ -203,6 +206,81 @@ TEST_F(race, close_after_send_loses_nothing)
 		}
 		close(fd[1]);
 	}
+	TH_LOG("%d rounds", round);
+}
+
+/* --- Between two instructions --- */
+
+struct receiver {
+	sem_t go;
+	sem_t done;
+	int fd;		/* or -1 for the end */
+	long ret;
+};
+
+static long receive_each(struct io_thread *t)
+{
+	struct receiver *r = t->buf;
+	char c;
+
+	while (!sem_wait(&r->go) && r->fd >= 0) {
+		r->ret = recv(r->fd, &c, 1, 0);
+		sem_post(&r->done);
+	}
+	return 0;
+}
+
+/* What this thread does comes between two instructions of those it starts. */
+static bool go_first(void)
+{
+	struct sched_param one = { .sched_priority = 1 };
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(0, &cpus);
+	return !sched_setaffinity(0, sizeof(cpus), &cpus) &&
+	       !sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &one);
+}
+
+/* What was sent on fd[0] is all that fd[1] gets. */
+static int end(int fd[2], int type)
+{
+	int err = type == SOCK_DGRAM ? shutdown(fd[1], SHUT_RD) : 0;
+
+	return close(fd[0]) ? -1 : err;
+}
+
+/* A message and the end come at any moment of a receive: it gets the message. */
+TEST_F(race, a_message_before_the_end_is_received)
+{
+	static const int types[] = { SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM, SOCK_DGRAM };
+	struct receiver r = { };
+	struct io_thread t = { .buf = (void *)&r };
+	int round;
+
+	ASSERT_OK(sem_init(&r.go, 0, 0));
+	ASSERT_OK(sem_init(&r.done, 0, 0));
+	ASSERT_TRUE(go_first());
+	io_start(&t, receive_each);
+	for (round = 0; round < RACE_MAX && io_now_ms() < self->end; round++) {
+		struct timespec ts = { .tv_nsec = io_rand(&self->seed) % 400000 };
+		int fd[2], type = types[round & 3];
+
+		ASSERT_OK(socketpair(AF_NYM, type, 0, fd));
+		r.fd = fd[1];
+		sem_post(&r.go);
+		nanosleep(&ts, NULL);
+		EXPECT_EQ(1, send(fd[0], "x", 1, 0));
+		EXPECT_OK(end(fd, type));
+		sem_wait(&r.done);
+		EXPECT_EQ(1, r.ret) {
+			TH_LOG("round %d, after %ld ns", round, ts.tv_nsec);
+		}
+		close(fd[1]);
+	}
+	r.fd = -1;
+	sem_post(&r.go);
+	io_join(&t);
 	TH_LOG("%d rounds", round);
 }
 
