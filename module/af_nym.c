@@ -409,7 +409,7 @@ static int __init nym_init(void)
 {
 	int err;
 
-	err = nym_ring_cache_init();
+	err = nym_chunks_init();
 	if (err)
 		return err;
 	err = nym_conn_cache_init();
@@ -456,7 +456,7 @@ out_marks:
 out_conn:
 	nym_conn_cache_exit();
 out_ring:
-	nym_ring_cache_exit();
+	nym_chunks_exit();
 	return err;
 }
 
@@ -473,7 +473,7 @@ static void __exit nym_exit(void)
 	nym_registry_cache_exit();
 	nym_marks_cache_exit();
 	nym_conn_cache_exit();
-	nym_ring_cache_exit();
+	nym_chunks_exit();
 }
 
 module_init(nym_init);

@@ -8,7 +8,7 @@
  *   backlog   the calls that wait for an endpoint to accept them (backlog.c)
  *   caller    one user's calls in a backlog (backlog.c)
  *   conn      one connection, shared by its two ends (conn.c)
- *   ring      the bytes of one direction of a conn (ring.h)
+ *   ring      the bytes of one direction of a conn (ring.h), in chunks (chunk.c)
  *   user      what is counted of one user (user.c)
  *
  * Locks, outermost first
@@ -21,6 +21,7 @@
  *   linger_lock     the names of a namespace that linger; spins
  *   ring locks      see ring.h; taken with none of the locks below or above
  *                   held, but in release() the inode lock
+ *   keepers         the rings that have memory (chunk.c); spins
  *   marks->lock     what goes along with a ring's bytes; spins (ancillary.h)
  *   dsk->lock       a datagram socket's queue; spins, two never nest (dgram.h)
  *   nym_files_lock  which sockets are in flight and where (files.c); innermost
@@ -281,18 +282,18 @@ struct nym_end {
  * @ref: see the top of this file
  * @state: enum nym_call
  * @waits: rather waits for a listener than be refused
- * @reign: under which reign of the name the caller has permission; 0 for none
  * @admin: the caller has CAP_NET_ADMIN
+ * @surplus: it is charged to @user as too much, not as parked
  * @error: why it was refused; before the state says so
+ * @reign: under which reign of the name the caller has permission; 0 for none
  * @queue: in the backlog; the endpoint's lock
+ * @rcu: frees it, when it is in no queue any more
  * @refusable: if parked: among those that may be refused; likewise
  * @caller: whose it is, while in the backlog; likewise
  * @user: who is charged for it while it is parked, or too much for the member
  *	that has it; or NULL; a reference
- * @surplus: it is charged as too much, not as parked
  * @pid: the caller's, for the socket that accept() will make
  * @cred: the caller's, likewise
- * @rcu: frees it
  */
 struct nym_conn {
 	struct nym_ring ring[2];
@@ -300,18 +301,20 @@ struct nym_conn {
 	struct nym_end end[2];
 	refcount_t ref;
 	u8 state;
-	bool waits;
-	bool admin;
-	bool surplus;
+	bool waits : 1;
+	bool admin : 1;
+	bool surplus : 1;
+	s16 error;
 	unsigned long reign;
-	int error;
-	struct list_head queue;
+	union {
+		struct list_head queue;
+		struct rcu_head rcu;
+	};
 	struct list_head refusable;
 	struct nym_caller *caller;
 	struct nym_user *user;
 	struct pid *pid;
 	const struct cred *cred;
-	struct rcu_head rcu;
 };
 
 /**

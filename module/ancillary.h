@@ -79,21 +79,21 @@ struct nym_mark {
 /**
  * struct nym_marks - the marks of one ring
  * @lock: protects the following; taken inside an endpoint's lock
- * @list: marks, in the order of their positions. The writer adds at the end
- *	before it publishes the bytes, the reader removes from the front.
  * @sockets: there are, or have been, nym sockets among the descriptors
  * @left: @carrier has gone, and somebody else is to come
  * @passrights: if so: it took descriptors
+ * @list: marks, in the order of their positions. The writer adds at the end
+ *	before it publishes the bytes, the reader removes from the front.
  * @carrier: whose queue this is: the socket that reads, the listener before
  *	there is one, NULL when it has let go
  */
 struct nym_marks {
 	spinlock_t lock;	/* see above */
-	struct list_head list;
-	struct sock *carrier;
 	bool sockets;
 	bool left;
 	bool passrights;
+	struct list_head list;
+	struct sock *carrier;
 };
 
 /**

@@ -53,8 +53,8 @@ void nym_conn_put(struct nym_conn *conn)
 	if (!refcount_dec_and_test(&conn->ref))
 		return;
 	/* The pages must not wait: poll() only looks at the conn itself. */
-	nym_ring_destroy(&conn->ring[NYM_CALLER]);
-	nym_ring_destroy(&conn->ring[NYM_CALLED]);
+	nym_chunks_destroy(&conn->ring[NYM_CALLER]);
+	nym_chunks_destroy(&conn->ring[NYM_CALLED]);
 	nym_endpoint_put(conn->end[NYM_CALLER].ep);
 	nym_endpoint_put(conn->end[NYM_CALLED].ep);
 	nym_call_uncharge(conn);

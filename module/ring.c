@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The ring: one direction's bytes. ring.h has the idea, the locking and what
- * passes between writer and reader.
+ * passes between writer and reader; chunk.c has the memory.
  *
  * Copies may fault anywhere. A writer appends behind a cursor and publishes
  * with one store of the tail, so what it does not commit never was there; a
@@ -41,15 +41,6 @@
  *
  *	never (r0 == 2)
  *
- * The spare chunk: nym_chunk_recycle() against nym_chunk_get(). Who does not see
- * it, or sees an old one, allocates or frees a chunk instead.
- *
- *	reader				writer
- *	r0 = chunk->data		r1 = xchg(spare, NULL)
- *	cmpxchg(spare, NULL, chunk)	if (r1) r1->data = 2
- *
- *	never (r0 == 2)
- *
  * Look: nym_ring_used() by anybody else. A reader has seen the tail up to which
  * it reads, and whoever sees its head, sees that tail, too.
  *
@@ -71,85 +62,7 @@
  *
  *	never (r0 == 0 && r1 == 0)
  */
-#include <linux/gfp.h>
-#include <linux/slab.h>
-
 #include "ring.h"
-
-static struct kmem_cache *nym_chunk_cache;
-
-static void nym_chunk_free(struct nym_chunk *chunk)
-{
-	free_pages((unsigned long)chunk->data, chunk->order);
-	kmem_cache_free(nym_chunk_cache, chunk);
-}
-
-static void nym_chunk_free_list(struct nym_chunk *chunk)
-{
-	while (chunk) {
-		struct nym_chunk *next = chunk->next;
-
-		nym_chunk_free(chunk);
-		chunk = next;
-	}
-}
-
-/* Large writes get large chunks, if such are to be had without effort. */
-static void *nym_chunk_pages(size_t want, u8 *order)
-{
-	gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_NOWARN;
-	unsigned long addr;
-
-	*order = min_t(u8, get_order(want), NYM_CHUNK_ORDER_MAX);
-	if (*order) {
-		addr = __get_free_pages(gfp | __GFP_COMP | __GFP_NORETRY, *order);
-		if (addr)
-			return (void *)addr;
-		*order = 0;
-	}
-	return (void *)__get_free_pages(gfp, 0);
-}
-
-static struct nym_chunk *nym_chunk_alloc(size_t want)
-{
-	struct nym_chunk *chunk;
-
-	chunk = kmem_cache_alloc(nym_chunk_cache, GFP_KERNEL_ACCOUNT);
-	if (!chunk)
-		return NULL;
-
-	chunk->data = nym_chunk_pages(want, &chunk->order);
-	if (!chunk->data) {
-		kmem_cache_free(nym_chunk_cache, chunk);
-		return NULL;
-	}
-	chunk->page = virt_to_page(chunk->data);
-	chunk->next = NULL;
-	return chunk;
-}
-
-static struct nym_chunk *nym_chunk_get(struct nym_ring *ring, size_t want)
-{
-	struct nym_chunk *chunk = NULL;
-
-	/*
-	 * Only writers take the spare, so one that is seen can be taken. Pairs
-	 * with the cmpxchg() in nym_chunk_recycle().
-	 */
-	if (READ_ONCE(ring->spare))
-		chunk = xchg(&ring->spare, NULL);
-	if (!chunk)
-		chunk = nym_chunk_alloc(want);
-	return chunk;
-}
-
-static void nym_chunk_recycle(struct nym_ring *ring, struct nym_chunk *chunk)
-{
-	chunk->next = NULL;
-	/* Pairs with the xchg() in nym_chunk_get(). */
-	if (READ_ONCE(ring->spare) || cmpxchg(&ring->spare, NULL, chunk))
-		nym_chunk_free(chunk);
-}
 
 /**
  * nym_ring_init() - make an empty ring
@@ -159,26 +72,21 @@ void nym_ring_init(struct nym_ring *ring)
 {
 	mutex_init(&ring->wlock);
 	mutex_init(&ring->rlock);
+	INIT_LIST_HEAD(&ring->keeper);
 }
 
-/**
- * nym_ring_destroy() - free all a ring holds
- * @ring: a ring that nobody else can reach any more
- *
- * Context: any, also softirq
+/*
+ * Makes room for at least one byte at the cursor. A reader that does not keep up
+ * is given more at a time to read.
  */
-void nym_ring_destroy(struct nym_ring *ring)
-{
-	nym_chunk_free_list(ring->first);
-	nym_chunk_free_list(ring->spare);
-}
-
-/* Makes room for at least one byte at the cursor. */
 static int nym_ring_extend(struct nym_ring *ring, struct nym_ring_cursor *cur,
 			   size_t want)
 {
-	struct nym_chunk *chunk = nym_chunk_get(ring, want);
+	struct nym_chunk *chunk;
 
+	if (cur->chunk)
+		want = max_t(size_t, want, 2 * nym_chunk_size(cur->chunk));
+	chunk = nym_chunk_get(ring, want);
 	if (!chunk)
 		return -ENOMEM;
 	chunk->base = cur->pos;
@@ -287,14 +195,16 @@ bool nym_ring_link(struct nym_ring *ring, struct nym_ring_cursor *cur)
 {
 	lockdep_assert_held(&ring->wlock);
 	if (cur->pos == ring->tail) {
-		nym_chunk_free_list(cur->fresh);
+		nym_chunks_free(cur->fresh);
 		return false;
 	}
-	if (ring->last)
+	if (ring->last) {
 		/* Pairs with who looks at it: see "Link" above. */
 		smp_store_release(&ring->last->next, cur->fresh);
-	else
+	} else {
+		nym_chunks_keep(ring);
 		ring->first = cur->fresh;
+	}
 	ring->last = cur->chunk;
 	return true;
 }
@@ -402,7 +312,7 @@ void nym_ring_skip(struct nym_ring_cursor *cur, size_t len)
  */
 void nym_ring_leave(struct nym_ring *ring, struct nym_ring_cursor *cur)
 {
-	struct nym_chunk *chunk, *next;
+	struct nym_chunk *first = ring->first, *last = first, *next;
 
 	lockdep_assert_held(&ring->rlock);
 	/*
@@ -413,11 +323,12 @@ void nym_ring_leave(struct nym_ring *ring, struct nym_ring_cursor *cur)
 	if (next && next->base == cur->pos)
 		cur->chunk = next;
 
-	for (chunk = ring->first; chunk != cur->chunk; chunk = next) {
-		next = chunk->next;
-		nym_chunk_recycle(ring, chunk);
-	}
-	ring->first = chunk;
+	if (cur->chunk == first)
+		return;
+	while (last->next != cur->chunk)
+		last = last->next;
+	ring->first = cur->chunk;
+	nym_chunks_recycle(ring, first, last);
 }
 
 /**
@@ -517,22 +428,4 @@ bool nym_ring_stall(struct nym_ring *ring, u32 level)
 	 */
 	smp_mb();
 	return !nym_ring_has_room(ring, level);
-}
-
-/**
- * nym_ring_cache_init() - at module load
- * Return: 0 or -ENOMEM
- */
-int __init nym_ring_cache_init(void)
-{
-	nym_chunk_cache = KMEM_CACHE(nym_chunk, SLAB_ACCOUNT);
-	return nym_chunk_cache ? 0 : -ENOMEM;
-}
-
-/**
- * nym_ring_cache_exit() - at module unload; no ring may be left
- */
-void nym_ring_cache_exit(void)
-{
-	kmem_cache_destroy(nym_chunk_cache);
 }

@@ -23,13 +23,15 @@
  *   overwrites what lies before head
  *
  * A chunk whose successor is linked is the reader's alone: the writer will
- * never look at it again, so the reader may free it.
+ * never look at it again, until the reader gives it back to be filled once more
+ * (chunk.c).
  */
 #ifndef _NYM_RING_H
 #define _NYM_RING_H
 
 #include <linux/atomic.h>
 #include <linux/bits.h>
+#include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/types.h>
@@ -43,7 +45,8 @@
 
 /**
  * struct nym_chunk - one circular buffer of a ring
- * @next: the successor, linked (release) when this chunk has become full
+ * @next: the successor, linked (release) when this chunk has become full; or
+ *	the next of those that are not in use
  * @data: the bytes; 2^@order pages
  * @page: the first of these pages
  * @base: the position of the first byte ever written to this chunk; fixed
@@ -96,7 +99,11 @@ enum nym_ring_end {
  *	this are used; written under @wlock, read at any time
  * @wake_at: if not 0, somebody waits until fewer bytes than this are filled;
  *	see nym_ring_stall()
- * @spare: a drained chunk kept for the writer; taken by xchg, given by cmpxchg
+ * @swept: the end of @tail when chunk.c has last looked; @wlock
+ * @kept: it has or has had chunks; @wlock
+ * @spare: what the reader has given back; given by cmpxchg, taken by xchg
+ * @stock: what the writer has taken of that, and not used yet; @wlock
+ * @keeper: in a list of rings that have chunks, if it does; chunk.c
  * @rlock: serialises readers
  * @first: where the reader reads; valid when @tail != @head; @rlock, but
  *	first set by the writer, before the tail that makes it visible
@@ -117,7 +124,11 @@ struct nym_ring {
 	u8 dead;
 	u8 lost;
 	u32 end;		/* enum nym_ring_end */
+	u16 swept;
+	bool kept;
 	struct nym_chunk *spare;
+	struct nym_chunk *stock;
+	struct list_head keeper;
 	struct mutex rlock;	/* of readers */
 	struct nym_chunk *first;
 	u32 head;
@@ -229,8 +240,18 @@ static inline bool nym_ring_has_room(const struct nym_ring *ring, u32 level)
 	return smp_load_acquire(&ring->shut) || nym_ring_filled(ring) <= level;
 }
 
+/* chunk.c */
+struct nym_chunk *nym_chunk_get(struct nym_ring *ring, size_t want);
+void nym_chunks_free(struct nym_chunk *chunk);
+void nym_chunks_recycle(struct nym_ring *ring, struct nym_chunk *first, struct nym_chunk *last);
+void nym_chunks_keep(struct nym_ring *ring);
+void nym_chunks_destroy(struct nym_ring *ring);
+bool nym_chunks_sweep(void);
+int nym_chunks_init(void);
+void nym_chunks_exit(void);
+
+/* ring.c */
 void nym_ring_init(struct nym_ring *ring);
-void nym_ring_destroy(struct nym_ring *ring);
 
 size_t nym_ring_append_pieces(struct nym_ring *ring, struct nym_ring_cursor *cur,
 			      struct iov_iter *from, size_t len);
@@ -247,9 +268,6 @@ bool nym_ring_tell_end(struct nym_ring *ring);
 bool nym_ring_in_time(struct nym_ring *ring);
 
 bool nym_ring_stall(struct nym_ring *ring, u32 level);
-
-int nym_ring_cache_init(void);
-void nym_ring_cache_exit(void);
 
 /**
  * nym_ring_write_begin() - start to append

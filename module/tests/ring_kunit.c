@@ -229,6 +229,8 @@ static void nym_ring_agrees_with_the_model(struct kunit *test)
 	prandom_seed_state(&t->rnd, seed);
 	kunit_info(test, "seed %llu\n", seed);
 	for (i = 0; i < NYM_TEST_STEPS; i++) {
+		if (prandom_u32_state(&t->rnd) % 64 == 0)
+			nym_chunks_sweep();
 		if (prandom_u32_state(&t->rnd) % 2)
 			nym_test_write_some(test);
 		else
@@ -369,6 +371,86 @@ static void nym_ring_draining_tells_what_was_lost(struct kunit *test)
 	t->read = t->written;
 }
 
+static int nym_test_count(const struct nym_chunk *chunk)
+{
+	int n = 0;
+
+	for (; chunk; chunk = chunk->next)
+		n++;
+	return n;
+}
+
+static int nym_test_chunks(const struct nym_ring *ring)
+{
+	return nym_test_count(ring->first) + nym_test_count(ring->stock) +
+	       nym_test_count(ring->spare);
+}
+
+/* Nothing is allocated for what fits into what there was before. */
+static void nym_ring_chunks_are_used_again(struct kunit *test)
+{
+	struct nym_ring_test *t = test->priv;
+	int i, most = 0, n;
+
+	for (i = 0; i < 20; i++) {
+		while (nym_test_used(t) < NYM_TEST_ROOM)
+			nym_test_write(test, 4096, 4096, true);
+		n = nym_test_chunks(&t->ring);
+		KUNIT_EXPECT_TRUE(test, !i || n <= most);
+		most = max(n, most);
+		while (nym_test_used(t))
+			nym_test_read(test, 0, 10000, NYM_TEST_MOST, true);
+	}
+	/* They have become larger: 4, 8, 16 and then 32 KiB each. */
+	KUNIT_EXPECT_LT(test, most, 16);
+}
+
+/* Swept twice, for what was written before the first time is in use. */
+static void nym_test_sweep(void)
+{
+	nym_chunks_sweep();
+	nym_chunks_sweep();
+}
+
+static void nym_ring_idle_keeps_nothing(struct kunit *test)
+{
+	struct nym_ring_test *t = test->priv;
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		nym_test_write(test, 60000, 60000, true);
+		nym_test_write(test, 60000, 60000, true);
+		nym_test_read(test, 0, 60000, NYM_TEST_MOST, true);
+		KUNIT_EXPECT_LT(test, 3, nym_test_chunks(&t->ring));
+		nym_test_sweep();
+		/* What is unread stays, and nothing else. */
+		KUNIT_EXPECT_EQ(test, nym_test_chunks(&t->ring),
+				nym_test_count(t->ring.first));
+		nym_test_read(test, 0, 60000, NYM_TEST_MOST, true);
+		nym_test_sweep();
+		KUNIT_EXPECT_EQ(test, nym_test_chunks(&t->ring), 0);
+		KUNIT_EXPECT_NULL(test, t->ring.last);
+	}
+}
+
+/* Who has a lock is at work. */
+static void nym_ring_busy_is_not_swept(struct kunit *test)
+{
+	struct nym_ring_test *t = test->priv;
+
+	nym_test_write(test, 10, 10, true);
+	nym_test_get(test, 10);
+	nym_chunks_sweep();
+	mutex_lock(&t->ring.rlock);
+	nym_test_sweep();
+	mutex_unlock(&t->ring.rlock);
+	KUNIT_EXPECT_EQ(test, nym_test_chunks(&t->ring), 1);
+	mutex_lock(&t->ring.wlock);
+	nym_test_sweep();
+	mutex_unlock(&t->ring.wlock);
+	KUNIT_EXPECT_EQ(test, nym_test_chunks(&t->ring), 1);
+}
+
 static bool nym_test_tell_end(struct nym_ring *ring)
 {
 	bool told;
@@ -430,7 +512,7 @@ static void nym_ring_test_exit(struct kunit *test)
 	struct nym_ring_test *t = test->priv;
 
 	if (t)
-		nym_ring_destroy(&t->ring);
+		nym_chunks_destroy(&t->ring);
 }
 
 static struct kunit_case nym_ring_cases[] = {
@@ -442,6 +524,9 @@ static struct kunit_case nym_ring_cases[] = {
 	KUNIT_CASE(nym_ring_a_limit_leaves_room),
 	KUNIT_CASE(nym_ring_who_stalls_is_woken),
 	KUNIT_CASE(nym_ring_draining_tells_what_was_lost),
+	KUNIT_CASE(nym_ring_chunks_are_used_again),
+	KUNIT_CASE(nym_ring_idle_keeps_nothing),
+	KUNIT_CASE(nym_ring_busy_is_not_swept),
 	KUNIT_CASE(nym_ring_the_end_comes_last),
 	{}
 };
