@@ -21,7 +21,8 @@
  *   linger_lock     the names of a namespace that linger; spins
  *   ring locks      see ring.h; taken with none of the locks below or above
  *                   held, but in release() the inode lock
- *   keepers         the rings that have memory (chunk.c); spins
+ *   keepers         the rings that have memory (chunk.c); spins. Inside it the
+ *                   ring locks are tried.
  *   marks->lock     what goes along with a ring's bytes; spins (ancillary.h)
  *   dsk->lock       a datagram socket's queue; spins, two never nest (dgram.h)
  *   nym_files_lock  which sockets are in flight and where (files.c); innermost
@@ -48,7 +49,7 @@
  *
  * Without a lock
  *   Where two sides meet without a lock that both hold, litmus tests say what
- *   must not be seen: in ring.c, wait.c and conn.c for bytes, in call.c and
+ *   must not be seen: in ring.c, chunk.c, wait.c and conn.c for bytes, in call.c and
  *   backlog.c for calls, in member.c for names, in dgram_wait.c for datagrams.
  *   A field that is read without its lock is written by WRITE_ONCE() under it,
  *   and read by READ_ONCE(), unless it is published by a release: its

@@ -7,13 +7,13 @@
  * made only when all others are full of unread bytes, so together they are no
  * larger than the ring's limit and the first and the last of them.
  *
- * A ring that is not in use gives them back. Who has any is in one of some lists
- * (by its address, so that processors seldom meet), and each of them is swept
- * once in a while: a ring that nothing was written to since the last time keeps
- * only what has unread bytes.
+ * A ring that needs less gives them back. Who has any is in one of some lists (by
+ * its address, so that processors seldom meet), and each of them is swept once in
+ * a while: of what is neither written nor read, a ring keeps half; one that
+ * nothing was written to since the last time keeps only unread bytes.
  *
- * Locks: a list's is taken inside a ring's wlock, or alone, also in softirq.
- * Inside it the two of a ring are tried: one that is busy is not idle.
+ * Locks: a list's is taken inside a ring's wlock, or alone. Inside it the two of a
+ * ring are tried: one that is busy is left alone.
  *
  * Memory order, as in ring.c. What the reader is done with: nym_chunks_recycle()
  * against nym_chunks_spare(), which takes all there are at once, so that nobody
@@ -35,12 +35,13 @@
 
 #define NYM_KEEPERS_BITS	4
 
-/* How often the lists are swept. */
+/* How often the lists are swept, and how many rings at a time. */
 #define NYM_SWEEP_JIFFIES	HZ
+#define NYM_SWEEP_BATCH		64
 
 /**
  * struct nym_keepers - rings that have chunks
- * @lock: protects @rings and each ring's @keeper
+ * @lock: protects @rings and each ring's @keeper; spins
  * @rings: those
  */
 struct nym_keepers {
@@ -52,7 +53,7 @@ static struct nym_keepers nym_keepers[1 << NYM_KEEPERS_BITS];
 static struct kmem_cache *nym_chunk_cache;
 
 static void nym_chunks_work_run(struct work_struct *work);
-static DECLARE_DELAYED_WORK(nym_chunks_work, nym_chunks_work_run);
+static DECLARE_DEFERRABLE_WORK(nym_chunks_work, nym_chunks_work_run);
 
 static void nym_chunk_free(struct nym_chunk *chunk)
 {
@@ -109,7 +110,7 @@ static struct nym_chunk *nym_chunk_alloc(size_t want)
 	return chunk;
 }
 
-/* What the reader has given back, all of it. */
+/* What the reader has given back, all of it; @ring->wlock is held. */
 static struct nym_chunk *nym_chunks_spare(struct nym_ring *ring)
 {
 	/* Pairs with the cmpxchg in nym_chunks_recycle(). */
@@ -177,10 +178,10 @@ void nym_chunks_keep(struct nym_ring *ring)
 
 	lockdep_assert_held(&ring->wlock);
 	ring->kept = true;
-	spin_lock_bh(&keepers->lock);
+	spin_lock(&keepers->lock);
 	first = list_empty(&keepers->rings);
 	list_add_tail(&ring->keeper, &keepers->rings);
-	spin_unlock_bh(&keepers->lock);
+	spin_unlock(&keepers->lock);
 	/* Else whoever sweeps finds the others, and will come again. */
 	if (first)
 		queue_delayed_work(system_power_efficient_wq, &nym_chunks_work,
@@ -191,7 +192,7 @@ void nym_chunks_keep(struct nym_ring *ring)
  * nym_chunks_destroy() - free all that a ring has
  * @ring: a ring that nobody else can reach any more but who sweeps
  *
- * Context: any, also softirq
+ * Context: any but interrupts
  */
 void nym_chunks_destroy(struct nym_ring *ring)
 {
@@ -200,60 +201,102 @@ void nym_chunks_destroy(struct nym_ring *ring)
 	if (!ring->kept)
 		return;
 	/* Also if it is in no list by now: who took it out is done with it then. */
-	spin_lock_bh(&keepers->lock);
+	spin_lock(&keepers->lock);
 	list_del_init(&ring->keeper);
-	spin_unlock_bh(&keepers->lock);
+	spin_unlock(&keepers->lock);
 	nym_chunks_free(ring->first);
 	nym_chunks_free(ring->stock);
 	nym_chunks_free(ring->spare);
 }
 
-/* Frees what an idle ring needs no more. Both locks are held. */
-static void nym_chunks_drop(struct nym_ring *ring)
+/* Puts @first, and those that follow it, before what is in @to. */
+static void nym_chunks_add(struct nym_chunk **to, struct nym_chunk *first)
 {
-	nym_chunks_free(ring->stock);
-	ring->stock = NULL;
-	nym_chunks_free(nym_chunks_spare(ring));
-	if (nym_ring_used(ring))
-		return;
-	nym_chunks_free(ring->first);
-	ring->first = NULL;
-	ring->last = NULL;
+	struct nym_chunk **end = &first;
+
+	while (*end)
+		end = &(*end)->next;
+	*end = *to;
+	*to = first;
 }
 
-/* The lock of the ring's list is held. */
-static void nym_chunks_sweep_ring(struct nym_ring *ring)
+/* Moves what is not in use from @ring to @junk, or half of it, rounded up. */
+static void nym_chunks_trim(struct nym_ring *ring, bool all, struct nym_chunk **junk)
+{
+	struct nym_chunk **keep = &ring->stock, *chunk;
+	unsigned int n = 0;
+
+	nym_chunks_add(&ring->stock, nym_chunks_spare(ring));
+	for (chunk = ring->stock; chunk && !all; chunk = chunk->next)
+		n++;
+	for (n /= 2; n; n--)
+		keep = &(*keep)->next;
+	nym_chunks_add(junk, *keep);
+	*keep = NULL;
+}
+
+/*
+ * Moves what a ring does not need to @junk, and takes it out of its list if it has
+ * nothing left. Both its locks are held, and that of the list.
+ */
+static void nym_chunks_drop(struct nym_ring *ring, struct nym_chunk **junk)
+{
+	u16 now = hash_32(ring->tail, 16);
+	bool idle = ring->swept == now;
+
+	ring->swept = now;
+	nym_chunks_trim(ring, idle, junk);
+	if (!idle || nym_ring_used(ring))
+		return;
+	nym_chunks_add(junk, ring->first);
+	ring->first = NULL;
+	ring->last = NULL;
+	/* While the writer is kept out, who would put it in again. */
+	list_del_init(&ring->keeper);
+}
+
+static void nym_chunks_sweep_ring(struct nym_ring *ring, struct nym_chunk **junk)
 {
 	if (!mutex_trylock(&ring->wlock))
 		return;
 	if (mutex_trylock(&ring->rlock)) {
-		if (ring->swept == (u16)ring->tail)
-			nym_chunks_drop(ring);
-		ring->swept = ring->tail;
-		/* While the writer is kept out, who would put it in again. */
-		if (!ring->last)
-			list_del_init(&ring->keeper);
+		nym_chunks_drop(ring, junk);
 		mutex_unlock(&ring->rlock);
 	}
 	mutex_unlock(&ring->wlock);
 }
 
+/* Others may come and go in between, also those that are done. */
 static bool nym_keepers_sweep(struct nym_keepers *keepers)
 {
-	struct nym_ring *ring, *next;
+	struct nym_chunk *junk = NULL;
+	struct nym_ring *ring;
+	unsigned int n = 0;
+	LIST_HEAD(done);
 	bool any;
 
-	spin_lock_bh(&keepers->lock);
-	list_for_each_entry_safe(ring, next, &keepers->rings, keeper)
-		nym_chunks_sweep_ring(ring);
+	spin_lock(&keepers->lock);
+	while (!list_empty(&keepers->rings)) {
+		ring = list_first_entry(&keepers->rings, struct nym_ring, keeper);
+		list_move_tail(&ring->keeper, &done);
+		nym_chunks_sweep_ring(ring, &junk);
+		if (++n % NYM_SWEEP_BATCH)
+			continue;
+		spin_unlock(&keepers->lock);
+		nym_chunks_free(junk);
+		junk = NULL;
+		cond_resched();
+		spin_lock(&keepers->lock);
+	}
+	list_splice(&done, &keepers->rings);
 	any = !list_empty(&keepers->rings);
-	spin_unlock_bh(&keepers->lock);
+	spin_unlock(&keepers->lock);
+	nym_chunks_free(junk);
 	return any;
 }
 
 /**
- * nym_chunks_sweep() - have all rings free what they have not used since the last
- * time
+ * nym_chunks_sweep() - have all rings free some of what they do not use
  *
  * Context: sleeps
  * Return: true if there are rings that have chunks

@@ -46,7 +46,7 @@ static void nym_conn_free_rcu(struct rcu_head *rcu)
  * nym_conn_put() - drop a side's reference
  * @conn: the connection
  *
- * Context: any
+ * Context: any but interrupts
  */
 void nym_conn_put(struct nym_conn *conn)
 {

@@ -195,6 +195,7 @@ bool nym_ring_link(struct nym_ring *ring, struct nym_ring_cursor *cur)
 {
 	lockdep_assert_held(&ring->wlock);
 	if (cur->pos == ring->tail) {
+		/* Not to be kept: the ring may be in no list, for want of others. */
 		nym_chunks_free(cur->fresh);
 		return false;
 	}

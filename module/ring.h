@@ -22,6 +22,8 @@
  *   acquire head  <------------------------  release head
  *   overwrites what lies before head
  *
+ * Who takes memory away from an idle ring has both locks.
+ *
  * A chunk whose successor is linked is the reader's alone: the writer will
  * never look at it again, until the reader gives it back to be filled once more
  * (chunk.c).
@@ -80,7 +82,7 @@ enum nym_ring_end {
 /**
  * struct nym_ring - one direction's bytes
  * @wlock: serialises writers
- * @last: where the writer writes; NULL before the first write; @wlock
+ * @last: where the writer writes; NULL if there is no chunk; @wlock
  * @tail: all bytes before it are published; written under @wlock (release)
  * @shut: no more will be written, or nobody will read: the reader gets end
  *	of file, the writer EPIPE; set once (release), by either side; read
@@ -99,14 +101,15 @@ enum nym_ring_end {
  *	this are used; written under @wlock, read at any time
  * @wake_at: if not 0, somebody waits until fewer bytes than this are filled;
  *	see nym_ring_stall()
- * @swept: the end of @tail when chunk.c has last looked; @wlock
+ * @swept: a hash of @tail when chunk.c has last looked; @wlock. It may be taken
+ *	for idle by chance, which costs an allocation.
  * @kept: it has or has had chunks; @wlock
  * @spare: what the reader has given back; given by cmpxchg, taken by xchg
  * @stock: what the writer has taken of that, and not used yet; @wlock
  * @keeper: in a list of rings that have chunks, if it does; chunk.c
  * @rlock: serialises readers
- * @first: where the reader reads; valid when @tail != @head; @rlock, but
- *	first set by the writer, before the tail that makes it visible
+ * @first: where the reader reads; valid when @tail != @head; @rlock, but with
+ *	the first chunk set by the writer, before the tail that makes it visible
  * @head: all bytes before it have been read; written under @rlock (release)
  * @received: bytes of the user's that have ever been read; @rlock
  * @extra: what counts against the limit besides unread bytes; added to by the

@@ -26,23 +26,25 @@ FIXTURE_TEARDOWN(ring)
 }
 
 /*
- * After 2^31 bytes through one chunk, which the reader always empties, the
- * writer must still see when it is full.
+ * After 2^31 bytes through one chunk, of which the reader always leaves one, so
+ * that the chunk stays, the writer must still see when it is full.
  */
 TEST_F(ring, two_gigabytes_through_one_chunk)
 {
-	long pieces = (1UL << 31) / PIECE + 1, i;
-	__u8 *buf = malloc(3 * PIECE);
+	long len = PIECE - 1, pieces = (1UL << 31) / len + 1, pos = PIECE, i;
+	__u8 *buf = malloc(3 * PIECE + 1);
 
 	ASSERT_NE(NULL, buf);
-	for (i = 0; i < pieces; i++) {
-		ASSERT_RETURNS(PIECE, send(self->fd[0], io_at(i), PIECE, 0));
-		ASSERT_RETURNS(PIECE, recv(self->fd[1], buf, PIECE, 0));
+	ASSERT_RETURNS(PIECE, send(self->fd[0], io_at(0), PIECE, 0));
+	ASSERT_RETURNS(len, recv(self->fd[1], buf, len, 0));
+	for (i = 0; i < pieces; i++, pos += len) {
+		ASSERT_RETURNS(len, send(self->fd[0], io_at(pos), len, 0));
+		ASSERT_RETURNS(len, recv(self->fd[1], buf, len, 0));
 	}
-	ASSERT_TRUE(io_is(buf, i - 1, PIECE));
-	ASSERT_RETURNS(3 * PIECE, send(self->fd[0], io_at(0), 3 * PIECE, 0));
-	ASSERT_RETURNS(3 * PIECE, recv(self->fd[1], buf, 3 * PIECE, MSG_WAITALL));
-	EXPECT_TRUE(io_is(buf, 0, 3 * PIECE));
+	ASSERT_TRUE(io_is(buf, pos - PIECE, len));
+	ASSERT_RETURNS(3 * PIECE, send(self->fd[0], io_at(pos), 3 * PIECE, 0));
+	ASSERT_RETURNS(3 * PIECE + 1, recv(self->fd[1], buf, 3 * PIECE + 1, MSG_WAITALL));
+	EXPECT_TRUE(io_is(buf, pos - 1, 3 * PIECE + 1));
 	free(buf);
 }
 
@@ -81,6 +83,7 @@ TEST_F(ring, who_is_idle_keeps_no_memory)
 
 	if (before < 0)
 		SKIP(return, "the kernel tells of no slab cache of chunks");
+	/* The second time it goes on as if nothing had been. */
 	for (i = 0; i < 2; i++) {
 		len = fill(self->fd[0]);
 		ASSERT_LT(100000, len);
@@ -88,7 +91,6 @@ TEST_F(ring, who_is_idle_keeps_no_memory)
 		EXPECT_LT(before, chunks());
 		ASSERT_EQ(len, io_recv_all(self->fd[1], 0, len, 4096, NULL));
 		ASSERT_EQ(len, io_recv_all(self->fd[0], 0, len, 4096, NULL));
-		/* It goes on as if nothing had been. */
 		EXPECT_TRUE(wait_chunks(before));
 	}
 }
