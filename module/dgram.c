@@ -737,8 +737,8 @@ void nym_dgram_close(struct sock *sk)
 	nym_dgram_relay_off(sk, NULL);
 	nym_endpoint_put(dest);
 	nym_dgram_put_list(sk, &dropped);
-	/* Who waits for room finds that there is nobody. */
-	wake_up_interruptible_all(&dsk->room);
+	/* Who waits for room finds that there is nobody, also at the name. */
+	nym_dgram_changed(sk);
 }
 
 /**

@@ -26,7 +26,8 @@
  * sk_data_ready() waking it.
  *
  * A name that gets a second member, where senders then wait at the name: whom
- * the sender has seen, the receiver whose queue it then found full sees, too.
+ * the sender has seen, the receiver whose queue it then found full sees, too. So
+ * does nym_dgram_changed(), with what it tells of for @used.
  *
  *	nym_member_join()	sender			nym_dgram_made_room()
  *	nmembers = 2		r0 = nmembers		lock; used = 0; unlock
@@ -314,7 +315,7 @@ void nym_dgram_made_room(struct nym_dgram_sock *dsk)
 
 /**
  * nym_dgram_changed() - has all senders look again
- * @sk: the receiver, which does not take what it took before
+ * @sk: the receiver, which takes other datagrams than before, or none
  *
  * Context: any but interrupts
  */
@@ -322,6 +323,8 @@ void nym_dgram_changed(struct sock *sk)
 {
 	struct nym_endpoint *ep = nym_sock_endpoint(sk);
 
+	/* Between the change and whom it is told to: see the top of this file. */
+	smp_mb();
 	wake_up_interruptible_all(&nym_dgram_sk(sk)->room);
 	if (ep && READ_ONCE(ep->nmembers) > 1)
 		wake_up_interruptible_all(&ep->wait);

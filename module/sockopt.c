@@ -25,7 +25,9 @@ static int nym_setsockopt_value(struct sock *sk, int optname, int value)
 		WRITE_ONCE(nsk->linger, value);
 		return 0;
 	case NYM_PASSRIGHTS:
-		WRITE_ONCE(nsk->passrights, value != 0);
+		if (nsk->passrights == !!value)
+			return 0;
+		WRITE_ONCE(nsk->passrights, !!value);
 		if (sk->sk_type == SOCK_DGRAM)
 			nym_dgram_changed(sk);
 		return 0;

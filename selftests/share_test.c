@@ -1412,6 +1412,23 @@ TEST_F(dgrams, a_blocked_sender_hears_that_all_are_shut)
 	EXPECT_SAME_ERRNO(EPIPE, t.err);
 }
 
+/* The others took none before, so it waits for the one that closes. */
+TEST_F(dgrams, a_blocked_sender_hears_that_the_last_open_one_has_gone)
+{
+	struct io_thread t = { .fd = self->from, .len = 4000 };
+
+	ASSERT_OK(shutdown(self->m[1], SHUT_RD));
+	ASSERT_OK(shutdown(self->m[2], SHUT_RD));
+	ASSERT_OK(nym_call(self->from, NAME));
+	ASSERT_TRUE(fill(self->from));
+	io_start(&t, io_do_send);
+	ASSERT_TRUE(io_wait_blocked(&t));
+	close(self->m[0]);
+	self->m[0] = -1;
+	EXPECT_EQ(-1, io_join(&t));
+	EXPECT_SAME_ERRNO(EPIPE, t.err);
+}
+
 /* The one that it chose is shut, but there is another. */
 TEST_F(dgrams, a_blocked_sender_goes_to_another_when_one_is_shut)
 {
