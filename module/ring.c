@@ -156,17 +156,17 @@ size_t nym_ring_append_pieces(struct nym_ring *ring, struct nym_ring_cursor *cur
 }
 
 /**
- * nym_ring_put() - nym_ring_append() from kernel memory
+ * nym_ring_put_pieces() - nym_ring_put(), whatever it takes
  * @ring: the ring
- * @cur: as there
+ * @cur: moves behind the bytes
  * @from: the bytes
  * @len: how many
  *
  * Context: sleeps; @ring->wlock held
  * Return: as nym_ring_append()
  */
-size_t nym_ring_put(struct nym_ring *ring, struct nym_ring_cursor *cur,
-		    const void *from, size_t len)
+size_t nym_ring_put_pieces(struct nym_ring *ring, struct nym_ring_cursor *cur,
+			   const void *from, size_t len)
 {
 	size_t done = 0;
 
@@ -266,14 +266,14 @@ size_t nym_ring_fetch_pieces(struct nym_ring_cursor *cur, struct iov_iter *to,
 }
 
 /**
- * nym_ring_get() - nym_ring_fetch() to kernel memory
+ * nym_ring_get_pieces() - nym_ring_get(), wherever they are
  * @cur: moves on by @len
  * @to: where to
  * @len: how many; as many are there
  *
  * Context: the ring's rlock held
  */
-void nym_ring_get(struct nym_ring_cursor *cur, void *to, size_t len)
+void nym_ring_get_pieces(struct nym_ring_cursor *cur, void *to, size_t len)
 {
 	while (len) {
 		u32 n;

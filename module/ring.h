@@ -258,12 +258,12 @@ void nym_ring_init(struct nym_ring *ring);
 
 size_t nym_ring_append_pieces(struct nym_ring *ring, struct nym_ring_cursor *cur,
 			      struct iov_iter *from, size_t len);
-size_t nym_ring_put(struct nym_ring *ring, struct nym_ring_cursor *cur,
-		    const void *from, size_t len);
+size_t nym_ring_put_pieces(struct nym_ring *ring, struct nym_ring_cursor *cur,
+			   const void *from, size_t len);
 bool nym_ring_link(struct nym_ring *ring, struct nym_ring_cursor *cur);
 size_t nym_ring_fetch_pieces(struct nym_ring_cursor *cur, struct iov_iter *to,
 			     size_t len);
-void nym_ring_get(struct nym_ring_cursor *cur, void *to, size_t len);
+void nym_ring_get_pieces(struct nym_ring_cursor *cur, void *to, size_t len);
 void nym_ring_skip(struct nym_ring_cursor *cur, size_t len);
 void nym_ring_leave(struct nym_ring *ring, struct nym_ring_cursor *cur);
 void nym_ring_drain(struct nym_ring *ring);
@@ -357,6 +357,32 @@ static inline size_t nym_ring_append(struct nym_ring *ring, struct nym_ring_curs
 }
 
 /**
+ * nym_ring_put() - nym_ring_append() from kernel memory
+ * @ring: the ring
+ * @cur: as there
+ * @from: the bytes
+ * @len: how many
+ *
+ * Context: sleeps; @ring->wlock held
+ * Return: as nym_ring_append()
+ */
+static inline size_t nym_ring_put(struct nym_ring *ring, struct nym_ring_cursor *cur,
+				  const void *from, size_t len)
+{
+	struct nym_chunk *chunk = cur->chunk;
+	u32 off;
+
+	if (unlikely(!chunk || len > nym_chunk_room(chunk, cur->pos, cur->head)))
+		return nym_ring_put_pieces(ring, cur, from, len);
+	off = nym_chunk_offset(chunk, cur->pos);
+	if (unlikely(off + len > nym_chunk_size(chunk)))
+		return nym_ring_put_pieces(ring, cur, from, len);
+	memcpy(chunk->data + off, from, len);
+	cur->pos += len;
+	return len;
+}
+
+/**
  * nym_ring_commit() - publish what was appended
  * @ring: the ring
  * @cur: the cursor; not to be used afterwards. Setting its position back to
@@ -417,6 +443,33 @@ static inline size_t nym_ring_fetch(struct nym_ring_cursor *cur, struct iov_iter
 	copied = copy_page_to_iter(nym_chunk_page(chunk, off), offset_in_page(off), n, to);
 	cur->pos += copied;
 	return copied;
+}
+
+/**
+ * nym_ring_get() - nym_ring_fetch() to kernel memory
+ * @cur: moves on by @len
+ * @to: where to
+ * @len: how many; as many are there
+ *
+ * Context: the ring's rlock held
+ */
+static inline void nym_ring_get(struct nym_ring_cursor *cur, void *to, size_t len)
+{
+	struct nym_chunk *chunk = cur->chunk;
+	u32 off;
+
+	/* Pairs with the release in nym_ring_link(). */
+	if (unlikely(!len || smp_load_acquire(&chunk->next))) {
+		nym_ring_get_pieces(cur, to, len);
+		return;
+	}
+	off = nym_chunk_offset(chunk, cur->pos);
+	if (unlikely(off + len > nym_chunk_size(chunk))) {
+		nym_ring_get_pieces(cur, to, len);
+		return;
+	}
+	memcpy(to, chunk->data + off, len);
+	cur->pos += len;
 }
 
 /**

@@ -178,7 +178,8 @@ static int nym_record_read(struct nym_conn *conn, int side, struct msghdr *msg,
 	if (n < rec.len)
 		msg->msg_flags |= MSG_TRUNC;
 	if (!(flags & MSG_PEEK)) {
-		nym_ring_skip(&cur, rec.len - n);
+		if (unlikely(n < rec.len))
+			nym_ring_skip(&cur, rec.len - n);
 		nym_marks_trim(marks, in, cur.pos);
 		nym_ring_consume(in, &cur);
 		nym_ring_count(&in->received, rec.len);
