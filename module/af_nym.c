@@ -196,7 +196,7 @@ static int nym_ioctl(struct socket *sock, unsigned int cmd, unsigned long arg)
 		if (cmd == SIOCINQ && sk->sk_type == SOCK_SEQPACKET)
 			amount = nym_seqpacket_queued(ring);
 		else
-			amount = nym_ring_used(ring);
+			amount = nym_ring_unread(ring);
 		if (amount < 0)
 			return amount;
 	}

@@ -60,6 +60,11 @@ struct nym_control {
 
 #define NYM_CONTROL_NONE	((struct nym_control){ })
 
+static inline bool nym_control_is_none(const struct nym_control *control)
+{
+	return !control->pid && !control->files;
+}
+
 /**
  * struct nym_mark - what goes along with some of a ring's bytes
  * @list: in the ring's marks

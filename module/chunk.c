@@ -142,6 +142,36 @@ struct nym_chunk *nym_chunk_get(struct nym_ring *ring, size_t want)
 }
 
 /**
+ * nym_chunk_stock() - have the ring use a chunk before any other
+ * @ring: the ring
+ * @chunk: what nym_chunk_get() has given; the caller writes to the ring next
+ *
+ * Context: any; @ring->wlock held
+ */
+void nym_chunk_stock(struct nym_ring *ring, struct nym_chunk *chunk)
+{
+	lockdep_assert_held(&ring->wlock);
+	chunk->next = ring->stock;
+	ring->stock = chunk;
+}
+
+/**
+ * nym_chunk_put() - give back what was not used
+ * @ring: the ring
+ * @chunk: what nym_chunk_get() has given
+ *
+ * Context: any; @ring->wlock held
+ */
+void nym_chunk_put(struct nym_ring *ring, struct nym_chunk *chunk)
+{
+	/* A ring without chunks is in no list, and would keep it for ever. */
+	if (ring->last)
+		nym_chunk_stock(ring, chunk);
+	else
+		nym_chunks_free(chunk);
+}
+
+/**
  * nym_chunks_recycle() - give chunks back to the writer
  * @ring: the ring
  * @first: the first of them, linked by @next

@@ -60,16 +60,17 @@ bool nym_name_is_visible(struct nym_endpoint *ep, const struct net *net,
 	return !err;
 }
 
-static void nym_info_conn(const struct sock *sk, const struct nym_conn *conn,
+static void nym_info_conn(const struct sock *sk, struct nym_conn *conn,
 			  struct nym_info *info)
 {
 	int side = nym_sk(sk)->side;
-	const struct nym_ring *in = &conn->ring[!side], *out = &conn->ring[side];
+	const struct nym_ring *out = &conn->ring[side];
+	struct nym_ring *in = &conn->ring[!side];
 	const struct sock *peer = rcu_dereference(conn->end[!side].sk);
 
 	info->bytes_sent = READ_ONCE(out->sent);
 	info->bytes_received = READ_ONCE(in->received);
-	info->queued = nym_ring_used(in);
+	info->queued = nym_ring_unread(in);
 	info->queue_limit = peer ? nym_sock_limit(peer) : 0;
 }
 

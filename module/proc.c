@@ -135,7 +135,7 @@ static void nym_proc_sock(struct seq_file *seq, struct sock *sk,
 
 		end = &conn->end[side];
 		ep = end->ep;
-		queued = nym_ring_used(&conn->ring[!side]);
+		queued = nym_ring_unread(&conn->ring[!side]);
 		limit = nym_sock_limit(sk);
 	} else if (sk->sk_type == SOCK_DGRAM) {
 		queued = nym_dgram_used(sk);

@@ -72,6 +72,7 @@ void nym_ring_init(struct nym_ring *ring)
 {
 	mutex_init(&ring->wlock);
 	mutex_init(&ring->rlock);
+	spin_lock_init(&ring->loan_lock);
 	INIT_LIST_HEAD(&ring->keeper);
 }
 
@@ -371,7 +372,7 @@ bool nym_ring_tell_end(struct nym_ring *ring)
 	WRITE_ONCE(ring->end, NYM_END_ASKED);
 	/* Pairs with the barrier before nym_ring_in_time() is called. */
 	smp_mb();
-	if (nym_ring_used(ring)) {
+	if (!nym_ring_is_empty(ring)) {
 		WRITE_ONCE(ring->end, NYM_END_OPEN);
 		return false;
 	}

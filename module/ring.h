@@ -45,6 +45,11 @@
 /* Positions are compared as signed differences, so no ring may hold more. */
 #define NYM_RING_LIMIT_MAX	BIT(30)
 
+/* What a loan adds to nym_ring.extra: there is no room, whatever the limit. */
+#define NYM_RING_FULL		NYM_RING_LIMIT_MAX
+
+struct nym_loan;
+
 /**
  * struct nym_chunk - one circular buffer of a ring
  * @next: the successor, linked (release) when this chunk has become full; or
@@ -104,6 +109,7 @@ enum nym_ring_end {
  * @swept: a hash of @tail when chunk.c has last looked; @wlock. It may be taken
  *	for idle by chance, which costs an allocation.
  * @kept: it has or has had chunks; @wlock
+ * @lent: a writer has lent something, and not ended that yet; @wlock
  * @spare: what the reader has given back; given by cmpxchg, taken by xchg
  * @stock: what the writer has taken of that, and not used yet; @wlock
  * @keeper: in a list of rings that have chunks, if it does; chunk.c
@@ -111,6 +117,9 @@ enum nym_ring_end {
  * @first: where the reader reads; valid when @tail != @head; @rlock, but with
  *	the first chunk set by the writer, before the tail that makes it visible
  * @head: all bytes before it have been read; written under @rlock (release)
+ * @loan: what is to be read after all that is in the ring, or NULL; loan.c
+ * @loan_lock: protects @loan and what it points to; spins
+ * @owed: others have waited for the end of a loan, so it is their turn; @wlock
  * @received: bytes of the user's that have ever been read; @rlock
  * @extra: what counts against the limit besides unread bytes; added to by the
  *	writer, taken from by the reader
@@ -129,6 +138,7 @@ struct nym_ring {
 	u32 end;		/* enum nym_ring_end */
 	u16 swept;
 	bool kept;
+	bool lent;
 	struct nym_chunk *spare;
 	struct nym_chunk *stock;
 	struct list_head keeper;
@@ -136,6 +146,9 @@ struct nym_ring {
 	struct nym_chunk *first;
 	u32 head;
 	atomic_t extra;
+	struct nym_loan *loan;
+	spinlock_t loan_lock;	/* see above */
+	bool owed;
 	u64 received;
 };
 
@@ -187,6 +200,23 @@ static inline u32 nym_ring_used(const struct nym_ring *ring)
 }
 
 /**
+ * nym_ring_is_empty() - is there nothing to read?
+ * @ring: the ring
+ *
+ * Context: as nym_ring_used()
+ * Return: true if it has no bytes, nor a loan
+ */
+static inline bool nym_ring_is_empty(const struct nym_ring *ring)
+{
+	/*
+	 * In this order: what is not in a loan any more is in the ring. Pairs
+	 * with the releases in nym_loan_lend() and nym_loan_gone().
+	 */
+	return !nym_ring_used(ring) && !smp_load_acquire(&ring->loan) &&
+	       !nym_ring_used(ring);
+}
+
+/**
  * nym_ring_is_lost() - have bytes been published that nobody will read?
  * @ring: the ring, whose reader has let go
  *
@@ -199,7 +229,7 @@ static inline bool nym_ring_is_lost(const struct nym_ring *ring)
 	 * In this order: bytes that are not there any more may have been read.
 	 * Pairs with nym_ring_drain(), which sets it before the head.
 	 */
-	return nym_ring_used(ring) || READ_ONCE(ring->lost);
+	return !nym_ring_is_empty(ring) || READ_ONCE(ring->lost);
 }
 
 /**
@@ -245,6 +275,8 @@ static inline bool nym_ring_has_room(const struct nym_ring *ring, u32 level)
 
 /* chunk.c */
 struct nym_chunk *nym_chunk_get(struct nym_ring *ring, size_t want);
+void nym_chunk_stock(struct nym_ring *ring, struct nym_chunk *chunk);
+void nym_chunk_put(struct nym_ring *ring, struct nym_chunk *chunk);
 void nym_chunks_free(struct nym_chunk *chunk);
 void nym_chunks_recycle(struct nym_ring *ring, struct nym_chunk *first, struct nym_chunk *last);
 void nym_chunks_keep(struct nym_ring *ring);
@@ -271,6 +303,9 @@ bool nym_ring_tell_end(struct nym_ring *ring);
 bool nym_ring_in_time(struct nym_ring *ring);
 
 bool nym_ring_stall(struct nym_ring *ring, u32 level);
+
+/* loan.c */
+u32 nym_ring_unread(struct nym_ring *ring);
 
 /**
  * nym_ring_write_begin() - start to append

@@ -98,7 +98,7 @@ ssize_t nym_splice_read(struct socket *sock, loff_t *ppos,
 	len = min_t(size_t, len, (size_t)room << PAGE_SHIFT);
 	len = min_t(size_t, len, NYM_SPLICE_PAGES * PAGE_SIZE);
 	/* To wait, one page will do: the next call finds how much came. */
-	queued = nym_ring_used(&conn->ring[!nym_sk(sock->sk)->side]);
+	queued = nym_ring_unread(&conn->ring[!nym_sk(sock->sk)->side]);
 	len = min_t(size_t, len, max_t(u32, queued, PAGE_SIZE));
 	if (!len)
 		return -EAGAIN;

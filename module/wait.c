@@ -105,13 +105,78 @@ int nym_await_room(struct sock *sk, struct nym_ring *out, u32 level, long *timeo
 	return err;
 }
 
+static void nym_wait_loan(struct sock *sk, struct nym_ring *out,
+			  const struct nym_loan *loan, long *timeo)
+{
+	long left = min_t(long, *timeo, NYM_LOAN_PATIENCE), rest = left;
+	DEFINE_WAIT(wait);
+
+	prepare_to_wait(sk_sleep(sk), &wait, TASK_INTERRUPTIBLE);
+	if (!nym_send_is_shut(sk, out) && !READ_ONCE(sk->sk_err) &&
+	    nym_loan_waits(loan, out))
+		rest = schedule_timeout(left);
+	finish_wait(sk_sleep(sk), &wait);
+	if (*timeo != MAX_SCHEDULE_TIMEOUT)
+		*timeo -= left - rest;
+}
+
+/* Has anything been read since *done, or need not yet, as of *since? */
+static bool nym_loan_moves(const struct nym_loan *loan, size_t *done, unsigned long *since)
+{
+	size_t now = READ_ONCE(loan->done);
+
+	if (now != *done) {
+		*done = now;
+		*since = jiffies;
+	}
+	return time_before(jiffies, *since + NYM_LOAN_PATIENCE);
+}
+
+/**
+ * nym_await_loan() - wait until a loan is to be ended
+ * @sk: the sending socket
+ * @out: the ring it sends to
+ * @loan: what it has lent
+ * @timeo: how long to wait; is set to what is left of it
+ *
+ * Context: @out->wlock held, also when it returns; sleeps, without it
+ * Return: 0, also if nobody reads; -EAGAIN, -EINTR, -ERESTARTSYS or the socket's
+ * error
+ */
+int nym_await_loan(struct sock *sk, struct nym_ring *out, const struct nym_loan *loan,
+		   long *timeo)
+{
+	unsigned long since = jiffies;
+	size_t done = 0;
+	int err = 0;
+
+	mutex_unlock(&out->wlock);
+	while (!err && nym_loan_waits(loan, out) && !nym_send_is_shut(sk, out) &&
+	       nym_loan_moves(loan, &done, &since)) {
+		if (!*timeo) {
+			err = -EAGAIN;
+		} else if (signal_pending(current)) {
+			err = sock_intr_errno(*timeo);
+		} else {
+			nym_wait_loan(sk, out, loan, timeo);
+			err = sock_error(sk);
+		}
+	}
+	/* Who closes leaves the error before it shuts the ring. */
+	if (!err && nym_loan_waits(loan, out))
+		err = sock_error(sk);
+	/* Nobody can copy, and so keep it for long, before the loan is ended. */
+	mutex_lock(&out->wlock);
+	return err;
+}
+
 static long nym_wait_bytes(struct sock *sk, struct nym_ring *in, long timeo,
 			   unsigned int sleep)
 {
 	DEFINE_WAIT(wait);
 
 	prepare_to_wait(sk_sleep(sk), &wait, sleep);
-	if (!nym_ring_used(in) && !nym_recv_is_shut(sk, in) &&
+	if (nym_ring_is_empty(in) && !nym_recv_is_shut(sk, in) &&
 	    !READ_ONCE(sk->sk_err)) {
 		sk_set_bit(SOCKWQ_ASYNC_WAITDATA, sk);
 		timeo = schedule_timeout(timeo);
@@ -167,7 +232,8 @@ static __poll_t nym_poll_conn(struct sock *sk, struct nym_conn *conn, int side)
 		mask |= EPOLLRDHUP | EPOLLIN | EPOLLRDNORM;
 	if (rshut && wshut)
 		mask |= EPOLLHUP;
-	if (nym_ring_used(in))
+	/* A loan may be about to end, with all read that was kept of it. */
+	if (nym_ring_used(in) || nym_ring_unread(in))
 		mask |= EPOLLIN | EPOLLRDNORM;
 	/* Shut or not, as with AF_UNIX. */
 	if (nym_ring_filled(out) > low)

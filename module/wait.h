@@ -11,6 +11,7 @@
 #include <net/sock.h>
 
 #include "af_nym.h"
+#include "loan.h"
 
 /* What nym_recv_over() says. */
 #define NYM_OVER_SHUT	BIT(0)
@@ -111,7 +112,7 @@ static inline unsigned int nym_recv_over(const struct sock *sk, const struct nym
  */
 static inline bool nym_recv_queued(const struct nym_ring *in)
 {
-	return nym_ring_used(in) && READ_ONCE(in->end) != NYM_END_TOLD;
+	return !nym_ring_is_empty(in) && READ_ONCE(in->end) != NYM_END_TOLD;
 }
 
 /**
@@ -159,6 +160,15 @@ static inline void nym_conn_sign(struct sock *sk, const struct nym_end *to,
 		nym_control_sign(control);
 }
 
+static inline void nym_sock_wake(struct sock *sk, __poll_t mask)
+{
+	struct socket_wq *wq = rcu_dereference(sk->sk_wq);
+
+	/* The barrier it needs is the caller's, see nym_conn_wake(). */
+	if (wq && waitqueue_active(&wq->wait))
+		wake_up_interruptible_sync_poll(&wq->wait, mask);
+}
+
 /**
  * nym_conn_wake() - wake the socket at one end of a connection
  * @end: the end to wake
@@ -175,16 +185,12 @@ static inline void nym_conn_sign(struct sock *sk, const struct nym_end *to,
 static inline void nym_conn_wake(const struct nym_end *end, __poll_t mask, int how,
 				 int band)
 {
-	struct socket_wq *wq;
 	struct sock *sk;
 
 	rcu_read_lock();
 	sk = rcu_dereference(end->sk);
 	if (sk) {
-		wq = rcu_dereference(sk->sk_wq);
-		/* The barrier it needs is the caller's, see above. */
-		if (wq && waitqueue_active(&wq->wait))
-			wake_up_interruptible_sync_poll(&wq->wait, mask);
+		nym_sock_wake(sk, mask);
 		sk_wake_async(sk, how, band);
 	}
 	rcu_read_unlock();
@@ -235,6 +241,29 @@ static inline void nym_consumed(struct nym_ring *in, const struct nym_end *from)
 		      POLL_OUT);
 }
 
+/**
+ * nym_loan_return() - tell the writer that it may end its loan
+ * @from: the end of the connection that writes
+ *
+ * There is room for others when it has.
+ *
+ * Context: any; nym_loan_is_due() has said so
+ */
+static inline void nym_loan_return(const struct nym_end *from)
+{
+	struct sock *sk;
+
+	/* Pairs with the writer's, between entering its wait queue and looking. */
+	smp_mb();
+	rcu_read_lock();
+	sk = rcu_dereference(from->sk);
+	if (sk)
+		nym_sock_wake(sk, EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND);
+	rcu_read_unlock();
+}
+
+int nym_await_loan(struct sock *sk, struct nym_ring *out, const struct nym_loan *loan,
+		   long *timeo);
 int nym_await_room(struct sock *sk, struct nym_ring *out, u32 level, long *timeo);
 int nym_await_bytes(struct sock *sk, struct nym_ring *in, unsigned int over,
 		    long *timeo, unsigned int sleep);
