@@ -18,6 +18,7 @@
 
 #define NYM_TEST_STEPS	6000
 #define NYM_TEST_ROOM	(3 * 65536)	/* most that is in the ring */
+#define NYM_TEST_RINGS	2048		/* to be swept together */
 #define NYM_TEST_MOST	70000		/* most in one go: beyond the largest chunk */
 
 struct nym_ring_test {
@@ -548,6 +549,32 @@ static void nym_ring_the_end_comes_last(struct kunit *test)
 	t->read = t->written;
 }
 
+/* More than are swept in one go, whichever list they are in. */
+static void nym_ring_many_are_swept(struct kunit *test)
+{
+	struct nym_ring *rings = kvcalloc(NYM_TEST_RINGS, sizeof(*rings), GFP_KERNEL);
+	struct nym_ring_cursor cur;
+	int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, rings);
+	for (i = 0; i < NYM_TEST_RINGS; i++) {
+		nym_ring_init(&rings[i]);
+		mutex_lock(&rings[i].wlock);
+		nym_ring_write_begin(&rings[i], &cur);
+		KUNIT_EXPECT_EQ(test, nym_ring_put(&rings[i], &cur, "x", 1), 1);
+		nym_ring_commit(&rings[i], &cur);
+		mutex_unlock(&rings[i].wlock);
+		nym_ring_drain(&rings[i]);
+	}
+	nym_chunks_sweep();
+	nym_chunks_sweep();
+	for (i = 0; i < NYM_TEST_RINGS; i++) {
+		KUNIT_EXPECT_NULL(test, rings[i].last);
+		nym_chunks_destroy(&rings[i]);
+	}
+	kvfree(rings);
+}
+
 static int nym_ring_test_init(struct kunit *test)
 {
 	struct nym_ring_test *t = kunit_kzalloc(test, sizeof(*t), GFP_KERNEL);
@@ -583,6 +610,7 @@ static struct kunit_case nym_ring_cases[] = {
 	KUNIT_CASE(nym_ring_idle_keeps_nothing),
 	KUNIT_CASE(nym_ring_busy_is_not_swept),
 	KUNIT_CASE(nym_ring_swept_at_any_time),
+	KUNIT_CASE(nym_ring_many_are_swept),
 	KUNIT_CASE(nym_ring_the_end_comes_last),
 	{}
 };
