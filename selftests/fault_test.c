@@ -18,6 +18,7 @@
 #define NAME	"t/fault"
 #define OTHER	"t/fault/other"
 #define BIG	100000
+#define LIMIT	212992	/* what a ring holds */
 #define NTH_MAX	1000	/* no call has so many */
 
 struct world {
@@ -104,6 +105,13 @@ static void make_pair(struct world *w)
 	scm_pass_rights(w->b, 1);
 }
 
+static void make_hasty_pair(struct world *w)
+{
+	make_pair(w);
+	if (io_set_timeout(w->a, SO_SNDTIMEO, 10))
+		abort();
+}
+
 static void make_message(struct world *w)
 {
 	make_pair(w);
@@ -120,6 +128,22 @@ static void make_descriptors(struct world *w)
 	files[2] = w->c;
 	if (scm_send_fds(w->a, "x", 1, files, 3, 0) != 1)
 		abort();
+}
+
+static pid_t lender;
+
+/* A process sends more than fits, and lends it. */
+static void make_lent(struct world *w)
+{
+	static char much[1 << 20];
+
+	make_pair(w);
+	lender = fork();
+	if (!lender) {
+		close(w->a);
+		_exit(send(w->b, much, sizeof(much), MSG_NOSIGNAL) < 0);
+	}
+	io_poll_wait(w->a, POLLIN);
 }
 
 static void make_two_listeners(struct world *w)
@@ -205,6 +229,17 @@ static long do_send_much(struct world *w)
 	return send(w->a, bytes, BIG, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
+/* More than fits: lent, and taken back when the time is over. */
+static long do_send_lent(struct world *w)
+{
+	static char much[1 << 20];
+	long n;
+
+	n = send(w->a, much, sizeof(much), MSG_NOSIGNAL);
+	/* Once more: there is no room. */
+	return n < 0 && errno == EAGAIN ? io_inq(w->b) : n;
+}
+
 static long do_send_to(struct world *w)
 {
 	struct sockaddr_nym sa;
@@ -237,6 +272,11 @@ static long do_writev(struct world *w)
 static long do_recv(struct world *w)
 {
 	return recv(w->a, room, sizeof(room), MSG_DONTWAIT);
+}
+
+static long do_recv_lent(struct world *w)
+{
+	return recv(w->a, room, BIG, 0);
 }
 
 static long do_splice(struct world *w)
@@ -326,6 +366,13 @@ static long do_close(struct world *w)
 }
 
 /* Both calls are at the other listener now. */
+static bool lender_ends(struct world *w)
+{
+	close(w->a);
+	w->a = -1;
+	return lender > 0 && waitpid(lender, NULL, 0) == lender;
+}
+
 static bool both_moved(struct world *w)
 {
 	int i, fd;
@@ -371,6 +418,9 @@ static const struct scenario {
 	{ "accept", CALLS, make_call, do_accept, 0, NULL },
 	{ "send", ALL, make_pair, do_send, 10, NULL },
 	{ "send much", ALL, make_pair, do_send_much, BIG, NULL },
+	{ "send and lend", STREAM, make_hasty_pair, do_send_lent, LIMIT, NULL },
+	{ "peek at what is lent", STREAM, make_lent, do_peek, BIG, lender_ends },
+	{ "receive what is lent", STREAM, make_lent, do_recv_lent, BIG, lender_ends },
 	{ "sendto", DGRAM, make_listener, do_send_to, 3000, NULL },
 	{ "send descriptors", ALL, make_pair, do_send_files, 10, NULL },
 	{ "send credentials", ALL, make_pair, do_send_cred, 10, NULL },
