@@ -846,9 +846,25 @@ TEST_F(loan, it_is_taken_back_when_nobody_reads)
 	close(fd);
 }
 
-/* --- A reader whose page takes its time --- */
+/* --- A page that takes its time --- */
 
-static bool reader_stalls(int uffd)
+/* The memory of which these are two pages holds back; the descriptor, or -1. */
+static int hold_back(void *pages)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = {
+		.range = { .start = (uintptr_t)pages, .len = 2 * PAGE },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	int uffd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+
+	if (uffd < 0)
+		return -1;
+	return madvise(pages, 2 * PAGE, MADV_DONTNEED) || ioctl(uffd, UFFDIO_API, &api) ||
+	       ioctl(uffd, UFFDIO_REGISTER, &reg) ? nym_give_up(uffd) : uffd;
+}
+
+static bool somebody_stalls(int uffd)
 {
 	struct uffd_msg msg;
 
@@ -856,33 +872,57 @@ static bool reader_stalls(int uffd)
 	       read(uffd, &msg, sizeof(msg)) == sizeof(msg);
 }
 
+static int let_go(int uffd, void *pages)
+{
+	struct uffdio_zeropage zero = {
+		.range = { .start = (uintptr_t)pages, .len = 2 * PAGE },
+	};
+
+	return ioctl(uffd, UFFDIO_ZEROPAGE, &zero);
+}
+
+/* What comes after the end was never sent. */
+TEST_F(loan, shutdown_while_its_pages_are_found)
+{
+	__u8 *pages = self->mem + 100 * PAGE;
+	int uffd = hold_back(pages);
+
+	if (uffd < 0)
+		SKIP(return, "no userfaultfd: %s", strerrorname_np(errno));
+	self->t = (struct io_thread){ .fd = self->a, .buf = self->mem, .len = LEN };
+	io_start(&self->t, send_all);
+	ASSERT_TRUE(somebody_stalls(uffd));
+	EXPECT_ERRNO(EAGAIN, read_at_once(self->b));
+	ASSERT_OK(shutdown(self->a, SHUT_WR));
+	EXPECT_EQ(0, recv(self->b, sink, 1, 0));
+	ASSERT_OK(let_go(uffd, pages));
+	EXPECT_EQ(-1, io_join(&self->t));
+	EXPECT_SAME_ERRNO(EPIPE, self->t.err);
+	EXPECT_EQ(0, recv(self->b, sink, 1, 0));
+	close(uffd);
+}
+
 TEST_F(loan, a_stalled_reader_does_not_keep_it)
 {
-	struct uffdio_api api = { .api = UFFD_API };
-	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
-	struct uffdio_zeropage zero;
-	struct io_thread r;
-	int uffd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
 	__u8 *to = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE,
 			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct io_thread r;
+	int uffd;
 
-	if (uffd < 0 || ioctl(uffd, UFFDIO_API, &api))
-		SKIP(return, "no userfaultfd: %s", strerrorname_np(errno));
 	ASSERT_NE(MAP_FAILED, to);
 	memset(to, 0, 2 * PAGE);
-	reg.range.start = (uintptr_t)to + 2 * PAGE;
-	reg.range.len = 2 * PAGE;
-	ASSERT_OK(ioctl(uffd, UFFDIO_REGISTER, &reg));
-	zero = (struct uffdio_zeropage){ .range = reg.range };
+	uffd = hold_back(to + 2 * PAGE);
+	if (uffd < 0)
+		SKIP(return, "no userfaultfd: %s", strerrorname_np(errno));
 
 	START();
 	r = (struct io_thread){ .fd = self->b, .buf = to, .len = 4 * PAGE };
 	io_start(&r, io_do_recv);
-	ASSERT_TRUE(reader_stalls(uffd));
+	ASSERT_TRUE(somebody_stalls(uffd));
 	pthread_kill(self->t.thread, SIGUSR1);
 	SENT(2 * PAGE + self->limit);
 	EXPECT_FALSE(io_done(&r));
-	ASSERT_OK(ioctl(uffd, UFFDIO_ZEROPAGE, &zero));
+	ASSERT_OK(let_go(uffd, to + 2 * PAGE));
 	/* It goes on in the ring. */
 	EXPECT_EQ(4 * PAGE, io_join(&r));
 	EXPECT_TRUE(io_is(to, 0, 4 * PAGE));
