@@ -13,7 +13,7 @@
 #include <sys/mman.h>
 
 #define PAGE		4096
-#define ARENA		(2 << 20)
+#define ARENA		(4 << 20)
 #define PATTERN		0xa5
 #define BEHIND		64	/* bytes behind a buffer that are looked at, too */
 

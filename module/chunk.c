@@ -4,8 +4,8 @@
  *
  * A ring in use keeps the chunks it has had: what the reader has drained, the
  * writer fills again, and nothing is allocated, cleared or charged. A new one is
- * made only when all others are full of unread bytes, so together they are no
- * larger than the ring's limit and the first and the last of them.
+ * made only when all others are full of unread bytes, or kept for a loan, so together
+ * they are no larger than the ring's limit, the first and the last of them, and one.
  *
  * A ring that needs less gives them back. Who has any is in one of some lists (by
  * its address, so that processors seldom meet), and each of them is swept once in

@@ -73,14 +73,17 @@
 static bool nym_loan_charge(struct nym_loan *loan, size_t len)
 {
 	unsigned long limit = rlimit(RLIMIT_MEMLOCK) >> PAGE_SHIFT >> 1;
-	struct user_struct *user = current_user();
+	atomic_long_t *locked = &current_user()->locked_vm;
+	long pages = len / PAGE_SIZE + 2;
+	long had = atomic_long_read(locked);
 
-	loan->charged = len / PAGE_SIZE + 2;
-	if ((unsigned long)atomic_long_add_return(loan->charged, &user->locked_vm) <= limit)
-		return true;
-	atomic_long_sub(loan->charged, &user->locked_vm);
-	loan->charged = 0;
-	return false;
+	/* Nobody is to find more locked than there may be, not even for a moment. */
+	do {
+		if ((unsigned long)(had + pages) > limit)
+			return false;
+	} while (!atomic_long_try_cmpxchg(locked, &had, had + pages));
+	loan->charged = pages;
+	return true;
 }
 
 /**

@@ -13,7 +13,8 @@
  *
  * Locking. @wlock serialises writers, @rlock readers; user memory is copied
  * under them, so they may be held as long as a page fault takes. Neither side
- * takes the other's lock. What passes between them (ring.c has the details):
+ * takes the other's lock, but for a reader that tries to while something is lent
+ * (nym_loan_show()). What passes between them (ring.c has the details):
  *
  *   writer                                   reader
  *   bytes, new chunks, chunk->next           acquire tail
@@ -121,8 +122,8 @@ enum nym_ring_end {
  * @loan_lock: protects @loan and what it points to; spins
  * @owed: others have waited for the end of a loan, so it is their turn; @wlock
  * @received: bytes of the user's that have ever been read; @rlock
- * @extra: what counts against the limit besides unread bytes; added to by the
- *	writer, taken from by the reader
+ * @extra: what counts against the limit besides unread bytes: marks, added by the
+ *	writer and taken away by the reader, and NYM_RING_FULL during a loan
  */
 struct nym_ring {
 	struct mutex wlock;	/* of writers */
@@ -531,7 +532,7 @@ static inline void nym_ring_consume(struct nym_ring *ring, struct nym_ring_curso
 
 /**
  * nym_ring_unstall() - must the writer be woken?
- * @ring: the ring, from which the caller has just consumed
+ * @ring: the ring, from which the caller has just consumed, or taken back a loan
  *
  * Context: any
  * Return: true if somebody waits and can go on now; the caller wakes all who

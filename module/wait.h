@@ -222,7 +222,7 @@ static inline int nym_published(struct sock *sk, struct nym_ring *out,
 }
 
 /**
- * nym_consumed() - tell the writer, after bytes have been consumed
+ * nym_consumed() - tell the writers, after bytes have been consumed, or a loan ended
  * @in: the ring they were in
  * @from: the end of the connection that writes there
  *

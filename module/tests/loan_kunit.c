@@ -15,6 +15,7 @@
 #include <linux/uio.h>
 
 #include "../loan.h"
+#include "pattern.h"
 
 #define NYM_TEST_STEPS	4000
 #define NYM_TEST_ORDER	6
@@ -31,29 +32,6 @@ struct nym_loan_test {
 	u64 lent;	/* if there is a loan: where it begins */
 	u64 read;
 };
-
-/* Another period than a page's. */
-static u8 nym_test_byte(u64 pos)
-{
-	return (pos * 0x9e3779b97f4a7c15ULL) >> 56;
-}
-
-static void nym_test_fill(u8 *to, u64 pos, size_t len)
-{
-	size_t i;
-
-	for (i = 0; i < len; i++)
-		to[i] = nym_test_byte(pos + i);
-}
-
-static bool nym_test_is(const u8 *buf, u64 pos, size_t len)
-{
-	size_t i;
-
-	for (i = 0; i < len && buf[i] == nym_test_byte(pos + i); i++)
-		;
-	return i == len;
-}
 
 static u32 nym_test_below(struct nym_loan_test *t, u32 limit)
 {
@@ -141,7 +119,7 @@ static void nym_test_read(struct kunit *test, size_t len)
 		done += nym_loan_read(&t->ring, &to, len - done);
 	mutex_unlock(&t->ring.rlock);
 	KUNIT_EXPECT_EQ(test, (u64)done, min_t(u64, len, t->written - t->read));
-	KUNIT_EXPECT_TRUE(test, nym_test_is(t->buf, t->read, done));
+	KUNIT_EXPECT_EQ(test, nym_test_differs(t->buf, t->read, done), done);
 	t->read += done;
 	/* When the ring has room for the rest the writer is told, and when all is read. */
 	if (t->ring.lent && t->written - t->read <= NYM_TEST_LIMIT) {
@@ -167,7 +145,7 @@ static void nym_test_peek(struct kunit *test, size_t len)
 	nym_ring_read_begin(&t->ring, &cur);
 	nym_ring_get(&cur, t->buf, want);
 	mutex_unlock(&t->ring.rlock);
-	KUNIT_EXPECT_TRUE(test, nym_test_is(t->buf, t->read, want));
+	KUNIT_EXPECT_EQ(test, nym_test_differs(t->buf, t->read, want), (size_t)want);
 }
 
 static void nym_test_step(struct kunit *test)

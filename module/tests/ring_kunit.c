@@ -15,6 +15,7 @@
 #include <linux/uio.h>
 
 #include "../ring.h"
+#include "pattern.h"
 
 #define NYM_TEST_STEPS	6000
 #define NYM_TEST_ROOM	(3 * 65536)	/* most that is in the ring */
@@ -28,30 +29,6 @@ struct nym_ring_test {
 	u64 read;
 	u8 *buf;
 };
-
-/* No period that a chunk or a page could hide. */
-static u8 nym_test_byte(u64 pos)
-{
-	return (pos * 0x9e3779b97f4a7c15ULL) >> 56;
-}
-
-static void nym_test_fill(u8 *buf, u64 pos, size_t len)
-{
-	size_t i;
-
-	for (i = 0; i < len; i++)
-		buf[i] = nym_test_byte(pos + i);
-}
-
-/* The first byte that is not what it should be, or @len. */
-static size_t nym_test_differs(const u8 *buf, u64 pos, size_t len)
-{
-	size_t i;
-
-	for (i = 0; i < len && buf[i] == nym_test_byte(pos + i); i++)
-		;
-	return i;
-}
 
 static struct iov_iter nym_test_iter(unsigned int dir, struct kvec *vec,
 				     void *buf, size_t len)
