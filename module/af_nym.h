@@ -67,6 +67,7 @@
 #ifndef _AF_NYM_H
 #define _AF_NYM_H
 
+#include <linux/cred.h>
 #include <linux/net.h>
 #include <linux/percpu.h>
 #include <linux/refcount.h>
@@ -686,6 +687,12 @@ static inline struct nym_conn *nym_sock_conn(struct sock *sk)
 	if (likely(conn))
 		return conn;
 	return nym_sock_settled_conn(sk);
+}
+
+/* get_cred() clears a flag that is clear; that others do so, too, is no harm. */
+static inline const struct cred *nym_cred_get(const struct cred *cred)
+{
+	return data_race(get_cred(cred));
 }
 
 /* user.c */

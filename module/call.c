@@ -190,7 +190,7 @@ static struct nym_conn *nym_call_alloc(struct sock *sk, struct nym_endpoint *ep)
 	call->waits = nym_sk(sk)->waits;
 	call->admin = ns_capable_noaudit(sock_net(sk)->user_ns, CAP_NET_ADMIN);
 	call->pid = get_pid(task_tgid(current));
-	call->cred = get_current_cred();
+	call->cred = nym_cred_get(current_cred());
 	return call;
 }
 

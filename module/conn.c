@@ -255,7 +255,7 @@ void nym_set_peer(struct sock *sk, struct pid *pid, const struct cred *cred)
  */
 void nym_set_peer_current(struct sock *sk)
 {
-	nym_set_peer(sk, get_pid(task_tgid(current)), get_current_cred());
+	nym_set_peer(sk, get_pid(task_tgid(current)), nym_cred_get(current_cred()));
 }
 
 /**
@@ -270,7 +270,7 @@ void nym_copy_peer(struct sock *sk, struct sock *from)
 
 	spin_lock(&from->sk_peer_lock);
 	pid = get_pid(from->sk_peer_pid);
-	cred = get_cred(from->sk_peer_cred);
+	cred = nym_cred_get(from->sk_peer_cred);
 	spin_unlock(&from->sk_peer_lock);
 	nym_set_peer(sk, pid, cred);
 }
