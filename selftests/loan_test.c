@@ -179,6 +179,27 @@ TEST_F(loan, poll_sees_it_and_its_end)
 	EXPECT_EQ(1, send(self->a, "x", 1, MSG_DONTWAIT));
 }
 
+/* Bytes of a known sender are not read together with what was lent by nobody known. */
+TEST_F(loan, signed_bytes_are_read_apart)
+{
+	struct scm_in in;
+
+	ASSERT_OK(scm_pass_cred(self->b, 1));
+	ASSERT_EQ(1000, io_send_all(self->a, 0, 1000));
+	ASSERT_OK(scm_pass_cred(self->b, 0));
+	START_SEND(&self->t, self->mem + 1000, LEN - 1000);
+	ASSERT_OK(scm_pass_cred(self->b, 1));
+	EXPECT_RETURNS(1000, scm_recv(self->b, sink, LEN, MSG_DONTWAIT, &in));
+	EXPECT_EQ(1, in.ncreds);
+	EXPECT_EQ(getpid(), in.cred.pid);
+	EXPECT_TRUE(io_is(sink, 0, 1000));
+	EXPECT_RETURNS(LEN - 1000, scm_recv(self->b, sink, LEN, MSG_DONTWAIT, &in));
+	EXPECT_EQ(1, in.ncreds);
+	EXPECT_EQ(0, in.cred.pid);
+	EXPECT_TRUE(io_is(sink, 1000, LEN - 1000));
+	SENT(LEN - 1000);
+}
+
 /* Both send more than fits and read what they get: neither may wait for ever. */
 TEST_F(loan, a_peer_that_answers_while_it_reads)
 {
