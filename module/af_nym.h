@@ -560,6 +560,7 @@ struct nym_member *nym_member_choose(struct nym_endpoint *ep, bool full);
 struct sock *nym_member_sock(struct nym_endpoint *ep, struct sock *from, unsigned long *reign);
 struct sock *nym_member_peek(struct nym_endpoint *ep, const struct sock *from,
 			     unsigned long *reign);
+struct sock *nym_member_only(struct nym_endpoint *ep, unsigned long reign);
 bool nym_member_any(struct nym_endpoint *ep);
 struct sock *nym_member_with_room(struct nym_endpoint *ep, struct sock *from,
 				  u32 cost, bool files, unsigned long *reign);
@@ -689,9 +690,9 @@ static inline struct nym_conn *nym_sock_conn(struct sock *sk)
 	return nym_sock_settled_conn(sk);
 }
 
-/* get_cred() clears a flag that is clear; that others do so, too, is no harm. */
 static inline const struct cred *nym_cred_get(const struct cred *cred)
 {
+	/* It clears a flag that is clear; that others do so, too, is no harm. */
 	return data_race(get_cred(cred));
 }
 

@@ -110,27 +110,6 @@ void nym_control_sign(struct nym_control *control)
 }
 
 /**
- * nym_control_sign_for() - say who sends, if one of the two wants it
- * @control: what is sent
- * @from: the sender
- * @to: the receiver, or NULL
- *
- * Context: as nym_control_sign()
- */
-void nym_control_sign_for(struct nym_control *control, struct sock *from,
-			  struct sock *to)
-{
-	bool wanted;
-
-	/* A socket's flags outlive its release by a grace period. */
-	rcu_read_lock();
-	wanted = nym_passcred(from) || (to && nym_passcred(to));
-	rcu_read_unlock();
-	if (wanted)
-		nym_control_sign(control);
-}
-
-/**
  * nym_control_copy() - the same credentials
  * @to: without any
  * @from: where from

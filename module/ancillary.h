@@ -121,8 +121,6 @@ struct nym_receipt {
 int nym_control_parse_some(struct socket *sock, struct msghdr *msg,
 			   struct nym_control *control);
 void nym_control_sign(struct nym_control *control);
-void nym_control_sign_for(struct nym_control *control, struct sock *from,
-			  struct sock *to);
 void nym_control_copy(struct nym_control *to, const struct nym_control *from);
 void nym_control_take_files(struct nym_control *to, struct nym_control *from);
 void nym_control_release_some(struct nym_control *control);

@@ -38,24 +38,33 @@ struct nym_endpoint *nym_dgram_dest(struct sock *sk, unsigned long *reign)
 	return ep;
 }
 
+/* The lock is held. */
+static void nym_dgram_move(struct nym_dgram_sock *dsk, struct nym_endpoint *ep,
+			   unsigned long reign)
+{
+	write_seqcount_begin(&dsk->moves);
+	WRITE_ONCE(dsk->dest, ep);
+	WRITE_ONCE(dsk->reign, reign);
+	write_seqcount_end(&dsk->moves);
+}
+
 /*
  * Sets where a socket is connected to; returns where it was. What the old peer
- * has sent is not for the new one to answer for: it goes to @dropped.
+ * has sent is not for the new one to answer for: it goes to @dropped; *lost if there
+ * was any.
  */
 static struct nym_endpoint *nym_dgram_set_dest(struct sock *sk,
 					       struct nym_endpoint *ep, unsigned long reign,
-					       struct list_head *dropped)
+					       struct list_head *dropped, bool *lost)
 {
 	struct nym_dgram_sock *dsk = nym_dgram_sk(sk);
 	struct nym_endpoint *old;
 
 	spin_lock(&dsk->lock);
 	old = dsk->dest;
-	WRITE_ONCE(dsk->dest, ep);
-	dsk->reign = reign;
+	nym_dgram_move(dsk, ep, reign);
 	WRITE_ONCE(dsk->want, 0);
-	if (old && old != ep)
-		nym_dgram_flush(dsk, dropped);
+	*lost = old && old != ep && nym_dgram_flush(dsk, dropped);
 	spin_unlock(&dsk->lock);
 	return old;
 }
@@ -120,7 +129,7 @@ void nym_dgram_permitted(struct sock *sk, const struct nym_endpoint *ep, unsigne
 
 	spin_lock(&dsk->lock);
 	if (dsk->dest == ep)
-		dsk->reign = reign;
+		nym_dgram_move(dsk, dsk->dest, reign);
 	spin_unlock(&dsk->lock);
 }
 
@@ -176,8 +185,7 @@ static void nym_dgram_stamp(struct sock *sk, struct msghdr *msg, ktime_t stamp)
 
 /* Copies a datagram out; @rlock is held. */
 static int nym_dgram_copy(struct sock *sk, struct nym_dgram *d,
-			  struct msghdr *msg, size_t len, int flags,
-			  struct nym_control *control)
+			  struct msghdr *msg, size_t len, int flags)
 {
 	size_t n = min_t(size_t, len, d->len);
 
@@ -189,12 +197,28 @@ static int nym_dgram_copy(struct sock *sk, struct nym_dgram *d,
 		msg->msg_namelen = nym_name_fill(msg->msg_name,
 						 &nym_sock_endpoint(d->from)->name);
 	nym_dgram_stamp(sk, msg, d->stamp);
-	nym_control_copy(control, &d->control);
-	if (!(flags & MSG_PEEK) && nym_dgram_remove(nym_dgram_sk(sk), d)) {
-		nym_control_take_files(control, &d->control);
-		nym_dgram_made_room(nym_dgram_sk(sk));
-	}
 	return flags & MSG_TRUNC ? d->len : n;
+}
+
+/*
+ * After a datagram has been copied, or not: @take if it is to leave the queue. What
+ * was flushed meanwhile has been dropped, its descriptors with it. @rlock is held.
+ */
+static void nym_dgram_read_done(struct sock *sk, struct nym_dgram *d, bool take,
+				struct nym_control *control)
+{
+	struct nym_dgram_sock *dsk = nym_dgram_sk(sk);
+
+	if (!nym_dgram_read_end(dsk, d, &take))
+		return;
+	if (!take) {
+		nym_dgram_drop(sk, d);
+		return;
+	}
+	if (unlikely(d->control.files))
+		nym_control_take_files(control, &d->control);
+	nym_dgram_free(d);
+	nym_dgram_made_room(dsk);
 }
 
 /* Receives the first datagram; -EAGAIN if there is none. */
@@ -212,13 +236,16 @@ static int nym_dgram_read(struct socket *sock, struct msghdr *msg, size_t len,
 	ret = sock_error(sk);
 	d = ret ? NULL : nym_dgram_first(dsk);
 	nym_member_looks(sk, d);
-	if (d)
-		ret = nym_dgram_copy(sk, d, msg, len, flags, &control);
+	if (d) {
+		ret = nym_dgram_copy(sk, d, msg, len, flags);
+		if (ret >= 0 && unlikely(d->control.pid))
+			nym_control_copy(&control, &d->control);
+		nym_dgram_read_done(sk, d, ret >= 0 && !(flags & MSG_PEEK), &control);
+	}
 	mutex_unlock(&dsk->rlock);
 	if (!d)
 		return ret ? ret : -EAGAIN;
 
-	nym_dgram_put(d);
 	if (ret >= 0)
 		nym_control_deliver(sock, msg, &control);
 	return ret;
@@ -312,14 +339,15 @@ static void nym_dgram_connect_to(struct sock *sk, struct nym_endpoint *ep,
 {
 	struct nym_endpoint *old;
 	LIST_HEAD(dropped);
+	bool lost;
 
-	old = nym_dgram_set_dest(sk, ep, reign, &dropped);
+	old = nym_dgram_set_dest(sk, ep, reign, &dropped, &lost);
 	WRITE_ONCE(sk->sk_state, ep ? TCP_ESTABLISHED : TCP_CLOSE);
 	sk->sk_socket->state = ep ? SS_CONNECTED : SS_UNCONNECTED;
 	nym_dgram_relay_off(sk, ep);
-	if (!list_empty(&dropped))
+	if (lost)
 		nym_dgram_tell_lost(sk, old);
-	nym_dgram_put_list(sk, &dropped);
+	nym_dgram_drop_list(sk, &dropped);
 	nym_endpoint_put(old);
 	/* Others may send to it now, and it may send to others. */
 	nym_dgram_changed(sk);
@@ -458,11 +486,11 @@ static void nym_dgram_pair_end(struct socket *sock, struct socket *other)
 	LIST_HEAD(dropped);
 
 	spin_lock(&dsk->lock);
-	WRITE_ONCE(dsk->dest, nym_endpoint_get(ep));
+	nym_dgram_move(dsk, nym_endpoint_get(ep), 0);
 	/* It has had a name for a moment, to which anybody may have sent. */
 	nym_dgram_flush(dsk, &dropped);
 	spin_unlock(&dsk->lock);
-	nym_dgram_put_list(sock->sk, &dropped);
+	nym_dgram_drop_list(sock->sk, &dropped);
 	/* Whoever waits for room there is not its peer. */
 	nym_dgram_changed(sock->sk);
 	nym_set_peer_current(sock->sk);
@@ -697,6 +725,7 @@ void nym_dgram_init(struct sock *sk)
 
 	BUILD_BUG_ON(offsetof(struct nym_dgram_sock, nsk) != 0);
 	spin_lock_init(&dsk->lock);
+	seqcount_spinlock_init(&dsk->moves, &dsk->lock);
 	INIT_LIST_HEAD(&dsk->queue);
 	dsk->senders = RB_ROOT;
 	dsk->users = RB_ROOT;
@@ -731,12 +760,12 @@ void nym_dgram_close(struct sock *sk)
 	spin_lock(&dsk->lock);
 	dsk->closed = true;
 	dest = dsk->dest;
-	WRITE_ONCE(dsk->dest, NULL);
+	nym_dgram_move(dsk, NULL, 0);
 	nym_dgram_flush(dsk, &dropped);
 	spin_unlock(&dsk->lock);
 	nym_dgram_relay_off(sk, NULL);
 	nym_endpoint_put(dest);
-	nym_dgram_put_list(sk, &dropped);
+	nym_dgram_drop_list(sk, &dropped);
 	/* Who waits for room finds that there is nobody, also at the name. */
 	nym_dgram_changed(sk);
 }

@@ -16,6 +16,7 @@
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/rbtree.h>
+#include <linux/seqlock.h>
 #include <linux/wait.h>
 
 #include "af_nym.h"
@@ -44,7 +45,6 @@ struct nym_share {
  * @user: among those of its sender's user; likewise
  * @cost: what it counts against the receiver's limit
  * @len: bytes in @data
- * @ref: one for the queue, one for the receiver that copies it
  * @from: the sender; counted in its sk_wmem_alloc
  * @control: what goes along with it
  * @stamp: when it was queued, if the receiver asked; else 0
@@ -56,7 +56,6 @@ struct nym_dgram {
 	struct nym_share user;
 	u32 cost;
 	u32 len;
-	refcount_t ref;
 	struct sock *from;
 	struct nym_control control;
 	ktime_t stamp;
@@ -80,8 +79,11 @@ struct nym_relay_at {
  * @nsk: the common part, must be first
  * @lock: protects the following, down to @closed
  * @queue: datagrams to be received
- * @senders: the oldest datagram of each sender
- * @users: the oldest datagram of each user
+ * @lone: the only one of them, if it is in none of the trees
+ * @reading: the first of them, while a receiver copies it; that is whose it is if it
+ *	is not in the queue any more
+ * @senders: the oldest datagram of each sender, but for @lone
+ * @users: the oldest datagram of each user; likewise
  * @used: the cost of all; also read without the lock, by who would sleep
  * @round: how often room has been made; also read without the lock, as a hint
  * @queued: how many there are; likewise
@@ -93,6 +95,7 @@ struct nym_relay_at {
  * @dest: where it is connected to, or NULL; a reference; also under lock_sock.
  *	Whether there is one is also looked at without the lock, as a hint.
  * @reign: under which reign of @dest it had permission; 0 for none
+ * @moves: counts changes of @dest and @reign, which senders read without the lock
  * @sticks_to: the member of a sticky name that has got its datagrams; written
  *	and read without the lock, as a hint
  * @relay_at: where @relay waits or has waited
@@ -106,6 +109,8 @@ struct nym_dgram_sock {
 	struct nym_sock nsk;
 	spinlock_t lock;	/* see the top of this file */
 	struct list_head queue;
+	struct nym_dgram *lone;
+	struct nym_dgram *reading;
 	struct rb_root senders;
 	struct rb_root users;
 	u32 used;
@@ -117,6 +122,7 @@ struct nym_dgram_sock {
 	bool want_files;
 	struct nym_endpoint *dest;
 	unsigned long reign;
+	seqcount_spinlock_t moves;
 	u64 sticks_to;
 	struct nym_relay_at relay_at;
 	bool closed;
@@ -186,13 +192,14 @@ long nym_dgram_wait_room(struct sock *sk, const struct nym_room *room,
 /* dgram_queue.c */
 u32 nym_dgram_cost(size_t len);
 struct nym_dgram *nym_dgram_alloc(struct sock *sk, size_t len);
-void nym_dgram_put(struct nym_dgram *d);
+void nym_dgram_free(struct nym_dgram *d);
 
 int nym_dgram_enqueue(struct sock *to, struct nym_dgram *d);
 struct nym_dgram *nym_dgram_first(struct nym_dgram_sock *dsk);
-bool nym_dgram_remove(struct nym_dgram_sock *dsk, struct nym_dgram *d);
-void nym_dgram_flush(struct nym_dgram_sock *dsk, struct list_head *list);
-void nym_dgram_put_list(struct sock *sk, struct list_head *list);
+bool nym_dgram_read_end(struct nym_dgram_sock *dsk, struct nym_dgram *d, bool *take);
+bool nym_dgram_flush(struct nym_dgram_sock *dsk, struct list_head *list);
+void nym_dgram_drop(struct sock *sk, struct nym_dgram *d);
+void nym_dgram_drop_list(struct sock *sk, struct list_head *list);
 int nym_dgram_check(struct sock *to, const struct nym_endpoint *from);
 int nym_dgram_check_room(struct sock *to, struct sock *from, u32 cost);
 

@@ -11,7 +11,9 @@
  *
  * What a sender or a user has in a queue is known without looking through it:
  * the oldest datagram stands for all of them in a tree, and keeps the sum. When
- * that one leaves, the next oldest takes its place.
+ * that one leaves, the next oldest takes its place. One that comes to an empty queue
+ * is put into the trees only when another one follows, which is seldom where a
+ * receiver keeps up.
  *
  * A datagram is charged to its sender's sk_wmem_alloc, which also keeps the
  * sender's socket, and so its name, as long as the datagram.
@@ -105,12 +107,12 @@ static bool nym_dgram_reserve(struct sock *sk, u32 cost)
 }
 
 /**
- * nym_dgram_alloc() - a datagram, still without its bytes
+ * nym_dgram_alloc() - a datagram, still without its bytes and what goes along with them
  * @sk: the sender
  * @len: how many bytes it will have
  *
  * Context: sleeps
- * Return: the datagram with one reference, or an error: -ENOMEM; -ENOBUFS if
+ * Return: the datagram, or an error: -ENOMEM; -ENOBUFS if
  * more of the sender's is under way than can be counted
  */
 struct nym_dgram *nym_dgram_alloc(struct sock *sk, size_t len)
@@ -125,28 +127,26 @@ struct nym_dgram *nym_dgram_alloc(struct sock *sk, size_t len)
 		WARN_ON_ONCE(refcount_sub_and_test(cost, &sk->sk_wmem_alloc));
 		return ERR_PTR(-ENOMEM);
 	}
-	memset(d, 0, sizeof(*d));
+	/* The rest is for who puts it into a queue. */
 	d->sender.key = (unsigned long)sk;
 	d->user.key = nym_dgram_user(sk);
 	d->cost = cost;
 	d->len = len;
-	refcount_set(&d->ref, 1);
 	d->from = sk;
+	d->stamp = 0;
 	return d;
 }
 
 /**
- * nym_dgram_put() - drop a reference
- * @d: the datagram
+ * nym_dgram_free() - the end of a datagram
+ * @d: the datagram, which is in no queue
  *
  * Context: any but interrupts
  */
-void nym_dgram_put(struct nym_dgram *d)
+void nym_dgram_free(struct nym_dgram *d)
 {
 	struct sock *sk = d->from;
 
-	if (!refcount_dec_and_test(&d->ref))
-		return;
 	nym_control_release(&d->control);
 	if (refcount_sub_and_test(d->cost, &sk->sk_wmem_alloc)) {
 		/* That it was still there was our doing alone. */
@@ -218,18 +218,50 @@ static void nym_share_del(struct rb_root *root, struct nym_share *share, u32 cos
 	list_del(&share->chain);
 }
 
-static void nym_dgram_charge(struct nym_dgram_sock *dsk, struct nym_dgram *d)
+static void nym_dgram_share(struct nym_dgram_sock *dsk, struct nym_dgram *d)
 {
-	WRITE_ONCE(dsk->used, dsk->used + d->cost);
-	WRITE_ONCE(dsk->queued, dsk->queued + 1);
 	nym_share_add(&dsk->senders, &d->sender, d->cost);
 	nym_share_add(&dsk->users, &d->user, d->cost);
+}
+
+/* What this sender holds, and its user, of what is in the queue. */
+static void nym_dgram_held(struct nym_dgram_sock *dsk, const struct sock *from,
+			   u32 *sender, u32 *user)
+{
+	unsigned long key = (unsigned long)from, owner = nym_dgram_user(from);
+	const struct nym_dgram *lone = dsk->lone;
+
+	if (lone) {
+		*sender = lone->sender.key == key ? lone->cost : 0;
+		*user = lone->user.key == owner ? lone->cost : 0;
+	} else {
+		*sender = nym_share_held(&dsk->senders, key);
+		*user = nym_share_held(&dsk->users, owner);
+	}
+}
+
+static void nym_dgram_charge(struct nym_dgram_sock *dsk, struct nym_dgram *d)
+{
+	if (!dsk->queued) {
+		dsk->lone = d;
+	} else {
+		if (dsk->lone)
+			nym_dgram_share(dsk, dsk->lone);
+		dsk->lone = NULL;
+		nym_dgram_share(dsk, d);
+	}
+	WRITE_ONCE(dsk->used, dsk->used + d->cost);
+	WRITE_ONCE(dsk->queued, dsk->queued + 1);
 }
 
 static void nym_dgram_uncharge(struct nym_dgram_sock *dsk, struct nym_dgram *d)
 {
 	WRITE_ONCE(dsk->used, dsk->used - d->cost);
 	WRITE_ONCE(dsk->queued, dsk->queued - 1);
+	if (dsk->lone) {
+		dsk->lone = NULL;
+		return;
+	}
 	nym_share_del(&dsk->senders, &d->sender, d->cost);
 	nym_share_del(&dsk->users, &d->user, d->cost);
 }
@@ -268,11 +300,11 @@ static bool nym_dgram_has_room(struct nym_dgram_sock *dsk, struct sock *from,
 			       u32 cost)
 {
 	u32 limit = max(READ_ONCE(dsk->nsk.sk.sk_rcvbuf), 1);
-	u32 used = dsk->used, held;
+	u32 used = dsk->used, held, users;
 
 	if (!used)
 		return true;
-	held = nym_share_held(&dsk->senders, (unsigned long)from);
+	nym_dgram_held(dsk, from, &held, &users);
 	if (held && held + cost > nym_sock_limit(from))
 		return false;
 	/* Only its peer may send: there is nobody to leave room for. */
@@ -280,14 +312,13 @@ static bool nym_dgram_has_room(struct nym_dgram_sock *dsk, struct sock *from,
 		return nym_fair_room(limit, used, 0, cost);
 	if (!nym_fair_room(limit, used, held, cost))
 		return false;
-	held = nym_share_held(&dsk->users, nym_dgram_user(from));
-	return nym_fair_room(limit, used, held, cost) ||
+	return nym_fair_room(limit, used, users, cost) ||
 	       nym_dgram_is_privileged(dsk, from);
 }
 
 /* The receiver's lock is held. */
-static int nym_dgram_check_locked(const struct nym_dgram_sock *dsk,
-				  const struct nym_endpoint *from)
+static inline int nym_dgram_check_locked(const struct nym_dgram_sock *dsk,
+					 const struct nym_endpoint *from)
 {
 	if (dsk->closed)
 		return -ENOENT;
@@ -342,8 +373,8 @@ int nym_dgram_check_room(struct sock *to, struct sock *from, u32 cost)
 
 /**
  * nym_dgram_enqueue() - put a datagram into a queue and wake a receiver
- * @to: the receiver
- * @d: the datagram; if it is taken, the reference passes to the queue
+ * @to: the receiver: a reference is held, or RCU is read
+ * @d: the datagram; if it is taken, it is not the caller's any more
  *
  * Context: any but interrupts
  * Return: 0; -EAGAIN if there is no room; -ENOENT if the receiver has been
@@ -353,20 +384,22 @@ int nym_dgram_check_room(struct sock *to, struct sock *from, u32 cost)
  */
 int nym_dgram_enqueue(struct sock *to, struct nym_dgram *d)
 {
+	struct nym_endpoint *from = nym_sock_endpoint(d->from);
 	struct nym_dgram_sock *dsk = nym_dgram_sk(to);
 	int err;
 
 	if (sock_flag(to, SOCK_RCVTSTAMP))
 		d->stamp = ktime_get_real();
-	nym_control_sign_for(&d->control, d->from, to);
+	if (unlikely(nym_passcred(d->from) || nym_passcred(to)))
+		nym_control_sign(&d->control);
 
 	spin_lock(&dsk->lock);
-	err = nym_dgram_check_locked(dsk, nym_sock_endpoint(d->from));
-	if (!err)
+	err = nym_dgram_check_locked(dsk, from);
+	if (!err && unlikely(d->control.files))
 		err = nym_files_check(d->control.files, to);
-	if (!err && !nym_dgram_has_room(dsk, d->from, d->cost))
+	if (!err && dsk->used && !nym_dgram_has_room(dsk, d->from, d->cost))
 		err = -EAGAIN;
-	if (!err)
+	if (!err && unlikely(d->control.files))
 		err = nym_files_queue(d->control.files, to);
 	if (!err) {
 		list_add_tail(&d->list, &dsk->queue);
@@ -376,18 +409,20 @@ int nym_dgram_enqueue(struct sock *to, struct nym_dgram *d)
 	}
 	spin_unlock(&dsk->lock);
 	if (!err) {
-		nym_stat_inc(nym_net(sock_net(to)), NYM_STAT_DATAGRAMS_SENT);
+		nym_stat_inc(from->nn, NYM_STAT_DATAGRAMS_SENT);
 		to->sk_data_ready(to);
 	}
 	return err;
 }
 
 /**
- * nym_dgram_first() - look at the first datagram
+ * nym_dgram_first() - begin to read the first datagram
  * @dsk: the socket
  *
- * Context: @dsk->rlock held, so that nobody else removes it; but a flush may
- * Return: the datagram with a reference, or NULL
+ * It stays in the queue, unless that is flushed.
+ *
+ * Context: @dsk->rlock held, until after nym_dgram_read_end()
+ * Return: the datagram, or NULL
  */
 struct nym_dgram *nym_dgram_first(struct nym_dgram_sock *dsk)
 {
@@ -395,77 +430,97 @@ struct nym_dgram *nym_dgram_first(struct nym_dgram_sock *dsk)
 
 	spin_lock(&dsk->lock);
 	d = list_first_entry_or_null(&dsk->queue, struct nym_dgram, list);
-	if (d)
-		refcount_inc(&d->ref);
+	dsk->reading = d;
 	spin_unlock(&dsk->lock);
 	return d;
 }
 
 /**
- * nym_dgram_remove() - take a datagram out of the queue
+ * nym_dgram_read_end() - end reading a datagram
  * @dsk: the socket
- * @d: what nym_dgram_first() returned; the queue's reference is dropped
+ * @d: what nym_dgram_first() returned
+ * @take: it has been received; is cleared if the queue has been flushed meanwhile
  *
  * Context: as nym_dgram_first()
- * Return: false if it is not there any more
+ * Return: true if it is not in the queue any more, and the caller is to free it
  */
-bool nym_dgram_remove(struct nym_dgram_sock *dsk, struct nym_dgram *d)
+bool nym_dgram_read_end(struct nym_dgram_sock *dsk, struct nym_dgram *d, bool *take)
 {
-	bool first;
+	bool flushed;
 
 	spin_lock(&dsk->lock);
-	first = d == list_first_entry_or_null(&dsk->queue, struct nym_dgram, list);
-	if (first) {
+	flushed = !dsk->reading;
+	dsk->reading = NULL;
+	*take = *take && !flushed;
+	if (*take) {
 		list_del(&d->list);
 		nym_dgram_uncharge(dsk, d);
 		WRITE_ONCE(dsk->round, dsk->round + 1);
 		WRITE_ONCE(dsk->bytes_received, dsk->bytes_received + d->len);
 	}
 	spin_unlock(&dsk->lock);
-	if (first) {
-		nym_stat_inc(nym_net(sock_net(&dsk->nsk.sk)),
-			     NYM_STAT_DATAGRAMS_RECEIVED);
-		nym_dgram_put(d);
-	}
-	return first;
+	if (*take)
+		nym_stat_inc(nym_sock_endpoint(d->from)->nn, NYM_STAT_DATAGRAMS_RECEIVED);
+	return *take || flushed;
 }
 
 /**
  * nym_dgram_flush() - take all datagrams out of a queue
  * @dsk: the socket; its lock is held
- * @list: gets them, for nym_dgram_put_list()
+ * @list: gets them, for nym_dgram_drop_list()
  *
- * The caller wakes who waits for room.
+ * The caller wakes who waits for room. One that is being read is left to its reader.
  *
  * Context: any but interrupts
+ * Return: true if there were any
  */
-void nym_dgram_flush(struct nym_dgram_sock *dsk, struct list_head *list)
+bool nym_dgram_flush(struct nym_dgram_sock *dsk, struct list_head *list)
 {
+	bool any = dsk->queued;
+
 	lockdep_assert_held(&dsk->lock);
+	if (dsk->reading) {
+		list_del(&dsk->reading->list);
+		dsk->reading = NULL;
+	}
 	list_splice_init(&dsk->queue, list);
+	dsk->lone = NULL;
 	dsk->senders = RB_ROOT;
 	dsk->users = RB_ROOT;
 	WRITE_ONCE(dsk->round, dsk->round + 1);
 	WRITE_ONCE(dsk->used, 0);
 	WRITE_ONCE(dsk->dropped, dsk->dropped + dsk->queued);
 	WRITE_ONCE(dsk->queued, 0);
+	return any;
 }
 
 /**
- * nym_dgram_put_list() - throw datagrams away
+ * nym_dgram_drop() - throw a datagram away
+ * @sk: the socket
+ * @d: what was in its queue
+ *
+ * Context: any but interrupts
+ */
+void nym_dgram_drop(struct sock *sk, struct nym_dgram *d)
+{
+	nym_stat_inc(nym_net(sock_net(sk)), NYM_STAT_DATAGRAMS_DROPPED);
+	nym_trace_drop(sk, d->len);
+	nym_dgram_free(d);
+}
+
+/**
+ * nym_dgram_drop_list() - throw datagrams away
  * @sk: the socket
  * @list: datagrams out of a queue
  *
  * Context: sleeps
  */
-void nym_dgram_put_list(struct sock *sk, struct list_head *list)
+void nym_dgram_drop_list(struct sock *sk, struct list_head *list)
 {
 	struct nym_dgram *d, *next;
 
 	list_for_each_entry_safe(d, next, list, list) {
-		nym_stat_inc(nym_net(sock_net(sk)), NYM_STAT_DATAGRAMS_DROPPED);
-		nym_trace_drop(sk, d->len);
-		nym_dgram_put(d);
+		nym_dgram_drop(sk, d);
 		cond_resched();
 	}
 }

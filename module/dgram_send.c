@@ -248,6 +248,43 @@ static int nym_dgram_send_to(struct sock *sk, const struct nym_name *name,
 	return err;
 }
 
+/* Where is it connected to, and under which reign has it permission there? Under RCU. */
+static struct nym_endpoint *nym_dgram_dest_rcu(struct sock *sk, unsigned long *reign)
+{
+	struct nym_dgram_sock *dsk = nym_dgram_sk(sk);
+	struct nym_endpoint *ep;
+	unsigned int moves;
+
+	do {
+		moves = read_seqcount_begin(&dsk->moves);
+		ep = READ_ONCE(dsk->dest);
+		*reign = READ_ONCE(dsk->reign);
+	} while (read_seqcount_retry(&dsk->moves, moves));
+	return ep;
+}
+
+/*
+ * The usual way to where the socket is connected: its peer has the name alone, is who
+ * gave permission, and has room. RCU keeps both. If not so, the long way finds out.
+ */
+static bool nym_dgram_send_at_once(struct sock *sk, struct nym_dgram *d)
+{
+	struct nym_endpoint *ep;
+	unsigned long reign;
+	struct sock *to;
+	bool sent;
+
+	/* Whether that fits now is for the long way, too. */
+	if (READ_ONCE(nym_dgram_sk(sk)->want))
+		return false;
+	rcu_read_lock();
+	ep = nym_dgram_dest_rcu(sk, &reign);
+	to = ep ? nym_member_only(ep, reign) : NULL;
+	sent = to && to->sk_type == sk->sk_type && !nym_dgram_enqueue(to, d);
+	rcu_read_unlock();
+	return sent;
+}
+
 /* To where the socket is connected. */
 static int nym_dgram_send_on(struct sock *sk, struct nym_dgram *d, long timeo)
 {
@@ -255,6 +292,8 @@ static int nym_dgram_send_on(struct sock *sk, struct nym_dgram *d, long timeo)
 	unsigned long known, reign;
 	int err;
 
+	if (likely(nym_dgram_send_at_once(sk, d)))
+		return 0;
 	do {
 		ep = nym_dgram_dest(sk, &known);
 		if (!ep)
@@ -268,57 +307,64 @@ static int nym_dgram_send_on(struct sock *sk, struct nym_dgram *d, long timeo)
 	return err;
 }
 
-static int nym_dgram_dest_given(struct sock *sk, const struct msghdr *msg,
-				struct nym_name *name)
+static int nym_dgram_send_check(struct sock *sk, size_t len)
 {
+	u32 limit = nym_sock_limit(sk);
 	int err;
 
-	name->len = 0;
-	if (!msg->msg_namelen)
-		return READ_ONCE(nym_dgram_sk(sk)->dest) ? 0 : -ENOTCONN;
-	err = nym_name_parse(name, msg->msg_name, msg->msg_namelen);
-	return err ?: name->len ? 0 : -EINVAL;
+	if (len > limit - min_t(u32, limit, NYM_DGRAM_HEAD))
+		return -EMSGSIZE;
+	err = nym_dgram_may_send(sk);
+	if (!err && unlikely(!nym_sock_endpoint(sk)))
+		err = nym_dgram_autobind(sk);
+	return err;
 }
 
-/* Copies the datagram and sends it, with what goes along with it. */
-static int nym_dgram_send(struct sock *sk, const struct nym_name *name,
-			  struct msghdr *msg, size_t len,
-			  struct nym_control *control)
+/*
+ * Copies the datagram and sends it, with what goes along with it: to @name, or if that
+ * is NULL where the socket is connected.
+ */
+static __always_inline int nym_dgram_send(struct sock *sk, const struct nym_name *name,
+					  struct msghdr *msg, size_t len,
+					  struct nym_control *control)
 {
 	long timeo = sock_sndtimeo(sk, msg->msg_flags & MSG_DONTWAIT);
 	struct nym_dgram *d;
 	int err;
 
+	err = nym_dgram_send_check(sk, len);
+	if (err)
+		return err;
 	d = nym_dgram_alloc(sk, len);
 	if (IS_ERR(d))
 		return PTR_ERR(d);
-	swap(d->control, *control);
+	d->control = *control;
+	*control = NYM_CONTROL_NONE;
 	if (!copy_from_iter_full(d->data, len, &msg->msg_iter))
 		err = -EFAULT;
-	else if (name->len)
+	else if (name)
 		err = nym_dgram_send_to(sk, name, d, timeo);
 	else
 		err = nym_dgram_send_on(sk, d, timeo);
 	if (err)
-		nym_dgram_put(d);
+		nym_dgram_free(d);
 	return err;
 }
 
-static int nym_dgram_send_check(struct sock *sk, const struct msghdr *msg,
-				size_t len, struct nym_name *name)
+/*
+ * To the address that comes with the message. Apart, because kernels are built that
+ * clear the name on every entry of the function that has it.
+ */
+static noinline int nym_dgram_send_named(struct sock *sk, struct msghdr *msg, size_t len,
+					 struct nym_control *control)
 {
-	u32 limit = nym_sock_limit(sk);
+	struct nym_name name;
 	int err;
 
-	if (msg->msg_flags & MSG_OOB)
-		return -EOPNOTSUPP;
-	err = nym_dgram_dest_given(sk, msg, name);
-	if (err)
-		return err;
-	if (len > limit - min_t(u32, limit, NYM_DGRAM_HEAD))
-		return -EMSGSIZE;
-	err = nym_dgram_may_send(sk);
-	return err ? err : nym_dgram_autobind(sk);
+	err = nym_name_parse(&name, msg->msg_name, msg->msg_namelen);
+	if (!err && !name.len)
+		err = -EINVAL;
+	return err ? err : nym_dgram_send(sk, &name, msg, len, control);
 }
 
 /**
@@ -338,15 +384,19 @@ int nym_dgram_sendmsg(struct socket *sock, struct msghdr *msg, size_t len)
 {
 	struct nym_control control;
 	struct sock *sk = sock->sk;
-	struct nym_name name;
 	int err;
 
 	err = nym_control_parse(sock, msg, &control);
 	if (err)
 		return err;
-	err = nym_dgram_send_check(sk, msg, len, &name);
-	if (!err)
-		err = nym_dgram_send(sk, &name, msg, len, &control);
+	if (msg->msg_flags & MSG_OOB)
+		err = -EOPNOTSUPP;
+	else if (msg->msg_namelen)
+		err = nym_dgram_send_named(sk, msg, len, &control);
+	else if (!READ_ONCE(nym_dgram_sk(sk)->dest))
+		err = -ENOTCONN;
+	else
+		err = nym_dgram_send(sk, NULL, msg, len, &control);
 	/* After EAGAIN, io_uring comes again with the same iterator. */
 	if (err)
 		iov_iter_revert(&msg->msg_iter, len - msg_data_left(msg));

@@ -20,9 +20,9 @@
  *	never (r0 == new && r1 == 1), never (r2 == 2 && r3 == old)
  *
  * with nym_member_leave() and nym_member_join() on any processors, of which the
- * lock is the order, nym_member_hold() and nym_connect_check(). Else permission
- * that the old owner gave would be taken for the new one's. Other mixtures only
- * make them ask once more.
+ * lock is the order, nym_member_hold() or nym_member_only(), and
+ * nym_connect_check(). Else permission that the old owner gave would be taken for
+ * the new one's. Other mixtures only make them ask once more.
  */
 #include <linux/fs.h>
 #include <linux/hash.h>
@@ -339,6 +339,27 @@ struct sock *nym_member_peek(struct nym_endpoint *ep, const struct sock *from,
 	sk = nym_member_hold(ep, member, reign);
 	rcu_read_unlock();
 	return sk;
+}
+
+/**
+ * nym_member_only() - who has a name alone?
+ * @ep: the name
+ * @reign: the reign under which the caller has permission
+ *
+ * Context: under RCU
+ * Return: the socket, without a reference; NULL if there are none or several, or if
+ * this is another reign
+ */
+struct sock *nym_member_only(struct nym_endpoint *ep, unsigned long reign)
+{
+	struct nym_member *member;
+
+	if (READ_ONCE(ep->nmembers) != 1)
+		return NULL;
+	member = list_first_or_null_rcu(&ep->members, struct nym_member, list);
+	/* As in nym_member_hold(). */
+	smp_rmb();
+	return member && READ_ONCE(ep->reign) == reign ? member->sk : NULL;
 }
 
 /**

@@ -1900,6 +1900,30 @@ TEST_F(stalled, a_receiver_delays_no_call_of_its_own_socket)
 	EXPECT_EQ(0, queued(self->srv));
 }
 
+static long peek(struct io_thread *t)
+{
+	return recv(t->fd, t->buf, t->len, MSG_PEEK);
+}
+
+/* What it looks at is thrown away: it sees it, and nobody else does. */
+TEST_F(stalled, a_peek_at_what_is_thrown_away)
+{
+	ASSERT_OK(nym_call(self->srv, CLI));
+	ASSERT_RETURNS(LONG, try_put(self->cli, NULL, LONG));
+	memset(self->mem, 0, PAGE);
+	self->t = (struct io_thread){ .fd = self->srv, .buf = self->mem, .len = LONG };
+	io_start(&self->t, peek);
+	ASSERT_TRUE(is_stalled(self->uffd));
+	EXPECT_OK(disconnect(self->srv));
+	EXPECT_EQ(0, queued(self->srv));
+	EXPECT_EQ(ECONNRESET, io_so_error(self->cli));
+	EXPECT_RETURNS(11, try_put(self->cli, NULL, 11));
+	EXPECT_GOES_ON();
+	EXPECT_RETURNS(11, take(self->srv));
+	EXPECT_ERRNO(EAGAIN, take(self->srv));
+	EXPECT_EQ(0, io_outq(self->cli));
+}
+
 TEST_F(stalled, another_receiver_gets_the_next_datagram)
 {
 	struct heard h;
