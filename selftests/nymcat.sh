@@ -1,113 +1,16 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# nymcat and nymctl, which are beside this script: what they do, and each exit
-# status. Prints TAP.
+# nymcat, which is beside this script: what it does, and each exit status. Prints
+# TAP.
 # The checks are called by name, and perl has variables, too.
 # shellcheck disable=SC2317,SC2016
 
-if ! grep -qs NYM /proc/net/protocols; then
-	echo "1..0 # SKIP the module is not loaded"
-	exit 4
-fi
-PATH=$(cd "$(dirname "$0")" && pwd):$PATH
-tmp=$(mktemp -d)
-servers=
-count=0
-failed=0
-umask 022
-trap 'rm -rf "$tmp"' EXIT
-cd "$tmp" || exit
-
-# check NAME COMMAND...: one test, passed if the command succeeds.
-check() {
-	name=$1
-	shift
-	count=$((count + 1))
-	if "$@"; then
-		echo "ok $count $name"
-	else
-		echo "not ok $count $name"
-		sed 's/^/# /' err
-		failed=1
-	fi
-	end_servers
-}
-
-# serve NAME COMMAND...: in the background, until the end of the test; returns
-# when there is a listener.
-serve() {
-	served=$1
-	shift
-	"$@" </dev/null &
-	servers="$servers $!"
-	nymctl wait -t 20 "$served" 2>err
-}
-
-# Likewise for another type: serve_type -q NAME COMMAND...
-serve_type() {
-	type=$1 served=$2
-	shift 2
-	"$@" </dev/null &
-	servers="$servers $!"
-	nymctl wait "$type" -t 20 "$served" 2>err
-}
-
-end_servers() {
-	for pid in $servers; do
-		kill "$pid" 2>/dev/null
-		wait "$pid" 2>/dev/null
-	done
-	servers=
-}
-
-# gives STATUS [nobody] COMMAND...: that is its exit status.
-gives() {
-	expected=$1
-	shift
-	if [ "$1" = nobody ]; then
-		shift
-		set -- setpriv --reuid=65534 --regid=65534 --clear-groups "$@"
-	fi
-	"$@" >out 2>err </dev/null
-	status=$?
-	[ "$status" = "$expected" ] && return
-	echo "# $*: exit status $status, not $expected"
-	return 1
-}
-
-# soon COMMAND...: it succeeds within some seconds.
-soon() {
-	for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-		"$@" && return
-		sleep 0.3
-	done
-	return 1
-}
-
-# holds FILE TEXT: the lines of the file are the words of the text.
-holds() {
-	[ "$(tr '\n' ' ' <"$1")" = "$2 " ]
-}
-
-says() {
-	grep -q -- "$1" out err && return
-	echo "# not said: $1"
-	return 1
-}
+# shellcheck source=tools.inc
+. "$(dirname "$0")/tools.inc"
 
 help() {
 	gives 0 nymcat --help && says '^usage: nymcat' &&
-		gives 0 nymcat -h && says '--send-fd' &&
-		gives 0 nymctl --help && says '^usage: nymctl' &&
-		gives 0 nymctl wait -h && says 'Exit status'
-}
-
-# misused COMMAND...: it says so, at once.
-misused() {
-	"$@" >out 2>err </dev/null
-	[ $? = 2 ] && [ -s err ] && return
-	echo "# $*: not refused as wrong usage"
-	return 1
+		gives 0 nymcat -h && says '--send-fd'
 }
 
 wrong_usage() {
@@ -118,19 +21,14 @@ wrong_usage() {
 		misused nymcat -l --send-fd 1 a &&
 		misused nymcat -w 0 a && misused nymcat -l -m 999 a &&
 		misused nymcat "$long" && misused nymcat '' &&
-		misused nymcat 'a b' && misused nymcat -l 'a@b' && misused nymctl &&
-		misused nymctl nothing && misused nymctl ls -x &&
-		misused nymctl info && misused nymctl info 'a b' &&
-		misused nymctl wait -t 0 a &&
-		misused nymctl stat x && misused nymctl stat -i -1
+		misused nymcat 'a b' && misused nymcat -l 'a@b'
 }
 
 nobody_there() {
 	gives 1 nymcat t/none && says 'nymcat: t/none: Connection refused' &&
 		gives 1 nymcat -q t/none && gives 1 nymcat -u t/none &&
 		gives 1 nymcat -w 0.2 -W t/none && says 'timed out' &&
-		gives 1 nymcat -u -w 0.2 -W t/none && gives 1 nymcat -l -w 0.2 t/none &&
-		gives 1 nymctl info t/none && says 'no such name'
+		gives 1 nymcat -u -w 0.2 -W t/none && gives 1 nymcat -l -w 0.2 t/none
 }
 
 trouble() {
@@ -139,8 +37,7 @@ trouble() {
 		gives 3 nobody nymcat -l sys/mine && gives 3 nymcat -l t/mine &&
 		says 'already in use' && gives 3 nymcat -u t/mine && gives 3 nymcat -q t/mine &&
 		gives 3 nymcat -l -q t/mine && gives 3 nymcat --send-fd 77 t/mine &&
-		gives 3 sh -c 'nymcat t/mine <.' && gives 3 sh -c 'echo x | nymcat t/mine >/dev/full' &&
-		gives 3 sh -c 'nymctl ls >/dev/full'
+		gives 3 sh -c 'nymcat t/mine <.' && gives 3 sh -c 'echo x | nymcat t/mine >/dev/full'
 }
 
 # both_ways TYPE: a file each way at once, unchanged.
@@ -318,97 +215,17 @@ first_the_client() {
 	timeout 20 nymcat -l t/late >out </dev/null && wait "$client" && [ "$(cat out)" = early ]
 }
 
-# appears TYPE: wait ends when it is there, and not before.
-appears() {
-	nymctl wait "$1" -t 20 t/later &
-	waiter=$!
-	sleep 0.5
-	kill -0 "$waiter" || return
-	# shellcheck disable=SC2086
-	nymcat -l -k ${1#-s} t/later </dev/null >/dev/null &
-	servers=$!
-	wait "$waiter"
-}
-
-never_appears() {
-	gives 1 nymctl wait -t 0.3 t/never && says 'timed out' &&
-		gives 1 nymctl wait -q -t 0.3 t/never && gives 1 nymctl wait -u -t 0.3 t/never &&
-		says 'timed out'
-}
-
-undisturbed() {
-	serve t/calm nymcat -l -k t/calm
-	gives 0 nymctl wait t/calm && gives 0 nymctl info t/calm && says '^accepted 0$' &&
-		says '^pending 0$' && gives 1 nymctl wait -q -t 0.2 t/calm
-}
-
 mode() {
 	serve t/mode nymcat -l -k -m 0606 t/mode -- echo open
 	gives 0 nobody nymcat t/mode && says open && gives 0 nymctl info t/mode &&
 		says '^mode 0606$'
 }
 
-one_socket() {
-	serve t/one nymcat -l -k t/one -- cat
-	gives 0 nymcat t/one && gives 0 nymctl info t/one && says '^type stream$' &&
-		says '^state listening$' && says '^limit 65$' && says '^accepted 1$' &&
-		says '^uid 0$' && says '^members 1$' && gives 0 nymctl ls &&
-		says '^stream  *listening  *0/65  *0  *1  *1  *0 0755 t/one$'
-}
-
-shared() {
-	serve t/share perl -e 'for my $i (0, 1) {
-			socket($s[$i], 18, 1, 0) && setsockopt($s[$i], 28281, 2, pack("i", 1)) &&
-			bind($s[$i], pack("S a*", 18, "t/share")) or exit 1;
-		}
-		listen($_, 5) for @s;
-		sleep 100'
-	gives 0 nymctl info t/share && [ "$(grep -c '^members 2$' out)" = 2 ] &&
-		gives 0 nymctl ls && [ "$(grep -c ' t/share$' out)" = 2 ]
-}
-
-hidden() {
-	serve t/secret nymcat -l -k -m 0700 t/secret
-	gives 0 nymctl info t/secret && gives 1 nobody nymctl info t/secret &&
-		gives 1 nobody nymctl wait -t 0.2 t/secret && gives 0 nobody nymctl ls &&
-		! grep -q secret out && gives 0 nobody nymctl ls -a && ! grep -q secret out &&
-		says ' ? -$'
-}
-
-accepted() {
-	nymctl info "$1" | grep -q '^accepted 1$'
-}
-
-connected() {
-	serve t/conn nymcat -l -k t/conn -- cat
-	nymcat t/conn <>open &
-	servers="$servers $!"
-	soon accepted t/conn && gives 0 nymctl ls -a && says ' t/conn :[0-9a-f]*$' && says ' :[0-9a-f]* t/conn$' &&
-		gives 0 nymctl ls && [ "$(grep -c t/conn out)" = 1 ]
-}
-
-# two_more: so many calls have been accepted since the first lines.
-two_more() {
-	awk '$1 == "accepts" { n += $3 } END { exit n != 2 }' changes
-}
-
-counters() {
-	gives 0 nymctl stat && says '^connects  *[0-9]*$' && says '^files_dropped ' || return
-	serve t/count nymcat -l -k t/count
-	nymctl stat -i 0.5 >changes &
-	servers="$servers $!"
-	soon [ -s changes ]
-	gives 0 nymcat t/count && gives 0 nymcat t/count && soon two_more
-}
-
 head -c 5000000 /dev/urandom >a
 head -c 3000001 /dev/urandom >b
-: >err
 mkfifo slow
-mkfifo open	# opened for reading and writing, it is an input without an end
 
-echo "TAP version 13"
-echo "1..34"
+echo "1..25"
 check "--help" help
 check "wrong usage gives 2" wrong_usage
 check "where nobody is, 1" nobody_there
@@ -433,14 +250,5 @@ check "a descriptor with a datagram" hand_over -u
 check "standard input as the descriptor" hand_over_input
 check "a descriptor that is not wanted" not_asked_for
 check "-W waits for the listener" first_the_client
-check "wait ends when a stream listener appears" appears -s
-check "wait ends when a datagram socket appears" appears -u
-check "wait ends when the time is over" never_appears
-check "wait disturbs nobody" undisturbed
 check "-m says who may call" mode
-check "ls and info of one socket" one_socket
-check "ls and info of a shared name" shared
-check "names that are not for everybody" hidden
-check "ls -a has connections" connected
-check "stat" counters
 exit $failed
