@@ -378,6 +378,13 @@ int nym_loan_show(struct nym_ring *ring, size_t want)
 	return err;
 }
 
+/* Is the next page mapped right behind this one, as those of a large page are? */
+static bool nym_loan_goes_on(struct page *const *page)
+{
+	return !IS_ENABLED(CONFIG_HIGHMEM) && page[1] == page[0] + 1 &&
+	       page_address(page[1]) == page_address(page[0]) + PAGE_SIZE;
+}
+
 /*
  * Copies what is next, up to @len, as far as the memory at @to is there; *want is
  * what is missing then. The loan's lock is held.
@@ -385,17 +392,22 @@ int nym_loan_show(struct nym_ring *ring, size_t want)
 static size_t nym_loan_copy(const struct nym_loan *loan, struct iov_iter *to, size_t len,
 			    size_t *want)
 {
-	size_t done = 0, copied, off, n;
+	size_t pos = loan->start + loan->done, off = offset_in_page(pos);
+	struct page **page = loan->pages + (pos >> PAGE_SHIFT);
+	size_t done = 0, copied, n;
 
 	pagefault_disable();
 	do {
-		struct page *page = nym_loan_page(loan, loan->done + done, &off);
-		void *data = kmap_local_page(page);
+		void *data = kmap_local_page(*page);
 
 		n = min_t(size_t, len - done, PAGE_SIZE - off);
+		for (; n < len - done && nym_loan_goes_on(page); page++)
+			n = min_t(size_t, len - done, n + PAGE_SIZE);
 		copied = _copy_to_iter(data + off, n, to);
 		kunmap_local(data);
 		done += copied;
+		page++;
+		off = 0;
 	} while (copied == n && done < len);
 	pagefault_enable();
 	*want = n - copied;

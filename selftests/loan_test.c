@@ -123,6 +123,25 @@ TEST_F(loan, it_is_read_in_pieces)
 	SENT(LEN);
 }
 
+/* Where pages are next to each other they are copied in one go. */
+TEST_F(loan, it_is_in_a_large_page)
+{
+	long large = 2 * MEG, first = 500001;
+	__u8 *area = mmap(NULL, 2 * large, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	__u8 *mem = (__u8 *)(((uintptr_t)area + large - 1) & -large);
+
+	ASSERT_NE(MAP_FAILED, area);
+	/* If it can be had, that is. */
+	madvise(mem, large, MADV_HUGEPAGE);
+	memcpy(mem + 100, io_at(0), LEN);
+	START_SEND(&self->t, mem + 100, LEN);
+	EXPECT_LENT(self->b, 0, first);
+	EXPECT_EQ(LEN - first, io_drain(self->b, first));
+	SENT(LEN);
+	munmap(area, 2 * large);
+}
+
 TEST_F(loan, a_reader_waits_for_all_of_it)
 {
 	START();
