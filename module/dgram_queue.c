@@ -373,10 +373,10 @@ int nym_dgram_check_room(struct sock *to, struct sock *from, u32 cost)
 
 /**
  * nym_dgram_enqueue() - put a datagram into a queue and wake a receiver
- * @to: the receiver: a reference is held, or RCU is read
+ * @to: the receiver
  * @d: the datagram; if it is taken, it is not the caller's any more
  *
- * Context: any but interrupts
+ * Context: under RCU, which keeps what a receiver in release has
  * Return: 0; -EAGAIN if there is no room; -ENOENT if the receiver has been
  * released; -EPERM if it is connected to somebody else or does not want
  * descriptors; -EPIPE if it is shut down; -ETOOMANYREFS for sockets that may

@@ -108,16 +108,21 @@ static int nym_dgram_waited(struct sock *sk, struct nym_endpoint *ep, bool on,
 static int nym_dgram_try(const struct nym_room *room, struct sock *sk, unsigned long reign,
 			 struct nym_dgram *d)
 {
-	int err = nym_dgram_enqueue(room->to, d);
 	struct sock *other;
 	unsigned long now;
+	int err;
 
+	rcu_read_lock();
+	err = nym_dgram_enqueue(room->to, d);
+	rcu_read_unlock();
 	if (!room->any || (err != -EAGAIN && err != -EPIPE && err != -EPERM))
 		return err;
 	other = nym_member_with_room(room->ep, sk, d->cost, room->files, &now);
 	if (IS_ERR_OR_NULL(other))
 		return other ? PTR_ERR(other) : err;
+	rcu_read_lock();
 	err = now == reign ? nym_dgram_enqueue(other, d) : -ENOENT;
+	rcu_read_unlock();
 	sock_put(other);
 	return err;
 }
