@@ -11,7 +11,7 @@
  * The reign is looked at without the lock, by senders after the first member and
  * by callers before it. At first, reign is 1 and the first member old:
  *
- *	leave, then join		hold			connect
+ *	leave, then join		hold			hold or connect, then ask
  *	lock; first = NULL; unlock	r0 = first		r2 = load_acquire(reign)
  *	lock; reign = 2			smp_rmb()		r3 = first
  *	store_release(first, new)	r1 = reign
@@ -281,7 +281,8 @@ static struct sock *nym_member_hold(struct nym_endpoint *ep,
 		sk = member->sk;
 	/* Pairs with the release in list_add_tail_rcu(): not an older reign. */
 	smp_rmb();
-	*reign = READ_ONCE(ep->reign);
+	/* Whom nym_endpoint_permission() then finds is not older than this reign. */
+	*reign = smp_load_acquire(&ep->reign);
 	return sk;
 }
 
