@@ -112,8 +112,8 @@ static bool nym_dgram_reserve(struct sock *sk, u32 cost)
  * @len: how many bytes it will have
  *
  * Context: sleeps
- * Return: the datagram, or an error: -ENOMEM; -ENOBUFS if
- * more of the sender's is under way than can be counted
+ * Return: the datagram, or an error: -ENOMEM; -ENOBUFS if more of the sender's is
+ * under way than can be counted
  */
 struct nym_dgram *nym_dgram_alloc(struct sock *sk, size_t len)
 {
@@ -224,20 +224,24 @@ static void nym_dgram_share(struct nym_dgram_sock *dsk, struct nym_dgram *d)
 	nym_share_add(&dsk->users, &d->user, d->cost);
 }
 
-/* What this sender holds, and its user, of what is in the queue. */
-static void nym_dgram_held(struct nym_dgram_sock *dsk, const struct sock *from,
-			   u32 *sender, u32 *user)
+/* What this sender holds of what is in the queue. */
+static u32 nym_dgram_held(struct nym_dgram_sock *dsk, const struct sock *from)
 {
-	unsigned long key = (unsigned long)from, owner = nym_dgram_user(from);
-	const struct nym_dgram *lone = dsk->lone;
+	unsigned long key = (unsigned long)from;
 
-	if (lone) {
-		*sender = lone->sender.key == key ? lone->cost : 0;
-		*user = lone->user.key == owner ? lone->cost : 0;
-	} else {
-		*sender = nym_share_held(&dsk->senders, key);
-		*user = nym_share_held(&dsk->users, owner);
-	}
+	if (dsk->lone)
+		return dsk->lone->sender.key == key ? dsk->lone->cost : 0;
+	return nym_share_held(&dsk->senders, key);
+}
+
+/* Likewise its user. */
+static u32 nym_dgram_held_by_user(struct nym_dgram_sock *dsk, const struct sock *from)
+{
+	unsigned long key = nym_dgram_user(from);
+
+	if (dsk->lone)
+		return dsk->lone->user.key == key ? dsk->lone->cost : 0;
+	return nym_share_held(&dsk->users, key);
 }
 
 static void nym_dgram_charge(struct nym_dgram_sock *dsk, struct nym_dgram *d)
@@ -300,11 +304,11 @@ static bool nym_dgram_has_room(struct nym_dgram_sock *dsk, struct sock *from,
 			       u32 cost)
 {
 	u32 limit = max(READ_ONCE(dsk->nsk.sk.sk_rcvbuf), 1);
-	u32 used = dsk->used, held, users;
+	u32 used = dsk->used, held;
 
 	if (!used)
 		return true;
-	nym_dgram_held(dsk, from, &held, &users);
+	held = nym_dgram_held(dsk, from);
 	if (held && held + cost > nym_sock_limit(from))
 		return false;
 	/* Only its peer may send: there is nobody to leave room for. */
@@ -312,7 +316,8 @@ static bool nym_dgram_has_room(struct nym_dgram_sock *dsk, struct sock *from,
 		return nym_fair_room(limit, used, 0, cost);
 	if (!nym_fair_room(limit, used, held, cost))
 		return false;
-	return nym_fair_room(limit, used, users, cost) ||
+	held = nym_dgram_held_by_user(dsk, from);
+	return nym_fair_room(limit, used, held, cost) ||
 	       nym_dgram_is_privileged(dsk, from);
 }
 

@@ -327,7 +327,7 @@ static int nym_dgram_send_check(struct sock *sk, size_t len)
 
 /*
  * Copies the datagram and sends it, with what goes along with it: to @name, or if that
- * is NULL where the socket is connected.
+ * is NULL where the socket is connected. Inlined into both, each of which needs half.
  */
 static __always_inline int nym_dgram_send(struct sock *sk, const struct nym_name *name,
 					  struct msghdr *msg, size_t len,
