@@ -189,7 +189,7 @@ static int nym_dgram_copy(struct sock *sk, struct nym_dgram *d,
 {
 	size_t n = min_t(size_t, len, d->len);
 
-	if (copy_to_iter(d->data, n, &msg->msg_iter) < n)
+	if (!nym_dgram_fetch(d, &msg->msg_iter, n))
 		return -EFAULT;
 	if (n < d->len)
 		msg->msg_flags |= MSG_TRUNC;

@@ -17,10 +17,15 @@
 #include <linux/mutex.h>
 #include <linux/rbtree.h>
 #include <linux/seqlock.h>
+#include <linux/slab.h>
+#include <linux/uio.h>
 #include <linux/wait.h>
 
 #include "af_nym.h"
 #include "ancillary.h"
+
+/* A datagram that is larger, with its header, has pages of its own. */
+#define NYM_DGRAM_OBJECT_MAX	PAGE_SIZE
 
 #define NYM_POLLOUT	(EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND)
 
@@ -44,11 +49,12 @@ struct nym_share {
  * @sender: among those of its sender; likewise
  * @user: among those of its sender's user; likewise
  * @cost: what it counts against the receiver's limit
- * @len: bytes in @data
+ * @len: how many bytes it has
  * @from: the sender; counted in its sk_wmem_alloc
  * @control: what goes along with it
  * @stamp: when it was queued, if the receiver asked; else 0
- * @data: the bytes
+ * @data: the bytes, if they are few
+ * @pages: what they are in otherwise: compound pages, all full but the last
  */
 struct nym_dgram {
 	struct list_head list;
@@ -59,7 +65,10 @@ struct nym_dgram {
 	struct sock *from;
 	struct nym_control control;
 	ktime_t stamp;
-	u8 data[];
+	union {
+		DECLARE_FLEX_ARRAY(u8, data);
+		DECLARE_FLEX_ARRAY(struct page *, pages);
+	};
 };
 
 /**
@@ -189,8 +198,94 @@ long nym_dgram_wait_name(struct sock *sk, struct nym_endpoint *ep, bool on, int 
 long nym_dgram_wait_room(struct sock *sk, const struct nym_room *room,
 			 struct nym_dgram *d, bool on, long timeo);
 
+/* dgram_memory.c */
+u32 nym_dgram_cost_large(size_t len);
+struct nym_dgram *nym_dgram_memory_large(size_t len);
+void nym_dgram_memory_free_large(struct nym_dgram *d);
+bool nym_dgram_fill_large(struct nym_dgram *d, struct iov_iter *from);
+bool nym_dgram_fetch_large(const struct nym_dgram *d, struct iov_iter *to, size_t len);
+
+static inline bool nym_dgram_is_large(size_t len)
+{
+	return len > NYM_DGRAM_OBJECT_MAX - sizeof(struct nym_dgram);
+}
+
+/**
+ * nym_dgram_cost() - what a datagram counts
+ * @len: its length
+ *
+ * Context: any
+ * Return: how much memory it takes
+ */
+static inline u32 nym_dgram_cost(size_t len)
+{
+	if (unlikely(nym_dgram_is_large(len)))
+		return nym_dgram_cost_large(len);
+	return kmalloc_size_roundup(sizeof(struct nym_dgram) + len);
+}
+
+/**
+ * nym_dgram_memory() - memory for a datagram
+ * @len: how many bytes it will have
+ * @cost: nym_dgram_cost() of that
+ *
+ * Context: sleeps
+ * Return: the datagram, of which nothing is set but where large ones have their bytes;
+ * or NULL
+ */
+static inline struct nym_dgram *nym_dgram_memory(size_t len, u32 cost)
+{
+	if (unlikely(nym_dgram_is_large(len)))
+		return nym_dgram_memory_large(len);
+	return kmalloc(cost, GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+}
+
+/**
+ * nym_dgram_memory_free() - give it back
+ * @d: the datagram
+ *
+ * Context: any but interrupts
+ */
+static inline void nym_dgram_memory_free(struct nym_dgram *d)
+{
+	if (unlikely(nym_dgram_is_large(d->len)))
+		nym_dgram_memory_free_large(d);
+	else
+		kfree(d);
+}
+
+/**
+ * nym_dgram_fill() - copy the bytes in
+ * @d: the datagram, which nobody else has
+ * @from: where from; as many as it has
+ *
+ * Context: sleeps
+ * Return: false if they cannot be read
+ */
+static inline bool nym_dgram_fill(struct nym_dgram *d, struct iov_iter *from)
+{
+	if (unlikely(nym_dgram_is_large(d->len)))
+		return nym_dgram_fill_large(d, from);
+	return copy_from_iter_full(d->data, d->len, from);
+}
+
+/**
+ * nym_dgram_fetch() - copy the bytes out
+ * @d: the datagram
+ * @to: where to
+ * @len: how many; not more than it has
+ *
+ * Context: sleeps
+ * Return: false if they cannot be written there
+ */
+static inline bool nym_dgram_fetch(const struct nym_dgram *d, struct iov_iter *to, size_t len)
+{
+	if (unlikely(nym_dgram_is_large(d->len)))
+		return nym_dgram_fetch_large(d, to, len);
+	return copy_to_iter(d->data, len, to) == len;
+}
+
 /* dgram_queue.c */
-u32 nym_dgram_cost(size_t len);
 struct nym_dgram *nym_dgram_alloc(struct sock *sk, size_t len);
 void nym_dgram_free(struct nym_dgram *d);
 

@@ -19,65 +19,12 @@
  * sender's socket, and so its name, as long as the datagram.
  */
 #include <linux/capability.h>
-#include <linux/gfp.h>
-#include <linux/kmemleak.h>
-#include <linux/mm.h>
-#include <linux/slab.h>
-#include <linux/vmalloc.h>
 
 #include "dgram.h"
 #include "trace.h"
 
 /* Far from where a sender's reference count would overflow. */
 #define NYM_DGRAM_SENT_MAX	BIT(30)
-
-/* Memory beyond the slab comes in pages. */
-#define NYM_DGRAM_SLAB_MAX	KMALLOC_MAX_CACHE_SIZE
-
-/**
- * nym_dgram_cost() - what a datagram counts
- * @len: its length
- *
- * Return: how much memory it takes
- */
-u32 nym_dgram_cost(size_t len)
-{
-	size_t size = sizeof(struct nym_dgram) + len;
-
-	return size > NYM_DGRAM_SLAB_MAX ? PAGE_ALIGN(size) :
-					   kmalloc_size_roundup(size);
-}
-
-static struct nym_dgram *nym_dgram_memory(u32 cost)
-{
-	gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_NOWARN;
-	struct nym_dgram *d;
-
-	if (cost <= NYM_DGRAM_SLAB_MAX)
-		return kmalloc(cost, gfp);
-	d = alloc_pages_exact(cost, gfp | __GFP_NORETRY);
-	if (!d)
-		return __vmalloc(cost, gfp);
-	/* It does not look into pages by itself, and so would miss what d has. */
-	kmemleak_alloc(d, cost, 1, gfp);
-	return d;
-}
-
-static void nym_dgram_pages_free(struct nym_dgram *d)
-{
-	kmemleak_free(d);
-	free_pages_exact(d, d->cost);
-}
-
-static void nym_dgram_memory_free(struct nym_dgram *d)
-{
-	if (d->cost <= NYM_DGRAM_SLAB_MAX)
-		kfree(d);
-	else if (is_vmalloc_addr(d))
-		vfree(d);
-	else
-		nym_dgram_pages_free(d);
-}
 
 static kuid_t nym_dgram_uid(const struct sock *sk)
 {
@@ -122,16 +69,16 @@ struct nym_dgram *nym_dgram_alloc(struct sock *sk, size_t len)
 
 	if (!nym_dgram_reserve(sk, cost))
 		return ERR_PTR(-ENOBUFS);
-	d = nym_dgram_memory(cost);
+	d = nym_dgram_memory(len, cost);
 	if (!d) {
 		WARN_ON_ONCE(refcount_sub_and_test(cost, &sk->sk_wmem_alloc));
 		return ERR_PTR(-ENOMEM);
 	}
+	d->cost = cost;
+	d->len = len;
 	/* The rest is for who puts it into a queue. */
 	d->sender.key = (unsigned long)sk;
 	d->user.key = nym_dgram_user(sk);
-	d->cost = cost;
-	d->len = len;
 	d->from = sk;
 	d->stamp = 0;
 	return d;

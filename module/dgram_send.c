@@ -345,7 +345,7 @@ static __always_inline int nym_dgram_send(struct sock *sk, const struct nym_name
 		return PTR_ERR(d);
 	d->control = *control;
 	*control = NYM_CONTROL_NONE;
-	if (!copy_from_iter_full(d->data, len, &msg->msg_iter))
+	if (!nym_dgram_fill(d, &msg->msg_iter))
 		err = -EFAULT;
 	else if (name)
 		err = nym_dgram_send_to(sk, name, d, timeo);

@@ -445,6 +445,64 @@ TEST_F(dgram, the_longest_datagram)
 	free(buf);
 }
 
+/* It comes whole; and, once more, as much of it as there is room for. */
+static bool passes_whole(int from, int to, __u8 *buf, size_t room, size_t len)
+{
+	size_t part = len * 3 / 4;
+
+	return send_to(from, SRV, io_at(len), len, MSG_DONTWAIT) == (long)len &&
+	       recv(to, buf, part, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT) == (long)len &&
+	       io_is(buf, len, part) &&
+	       recv(to, buf, room, MSG_DONTWAIT) == (long)len && io_is(buf, len, len) &&
+	       send_to(from, SRV, io_at(len), len, MSG_DONTWAIT) == (long)len &&
+	       recv(to, buf, part, MSG_DONTWAIT) == (long)part && io_is(buf, len, part) &&
+	       io_inq(to) == 0 && io_outq(from) == 0;
+}
+
+/* One page more or less, one byte more or less, with its header and without. */
+TEST_F(dgram, of_every_number_of_pages)
+{
+	size_t page = getpagesize(), room = 1 << 20, pages, len;
+	__u8 *buf = malloc(room);
+
+	ASSERT_NE(NULL, buf);
+	ASSERT_OK(io_set_int(self->cli, SO_SNDBUFFORCE, room));
+	for (pages = 1; pages < 200; pages += pages < 70 ? 1 : 31)
+		for (len = pages * page - 1; len <= pages * page + 1; len++)
+			ASSERT_TRUE(passes_whole(self->cli, self->srv, buf, room, len)) {
+				TH_LOG("%zu bytes", len);
+			}
+	for (len = page - 256; len < page; len++)
+		ASSERT_TRUE(passes_whole(self->cli, self->srv, buf, room, len)) {
+			TH_LOG("%zu bytes", len);
+		}
+	free(buf);
+}
+
+/* The last page but one cannot be read, or written: nothing happens. */
+TEST_F(dgram, a_fault_far_behind)
+{
+	size_t page = getpagesize(), len = 45 * page, at;
+	__u8 *mem = mmap(NULL, len, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	ASSERT_NE(MAP_FAILED, mem);
+	ASSERT_OK(io_set_int(self->cli, SO_SNDBUFFORCE, 1 << 20));
+	ASSERT_OK(nym_call(self->cli, SRV));
+	for (at = 0; at < len; at += 11 * page) {
+		ASSERT_OK(mprotect(mem + at, page, PROT_NONE));
+		EXPECT_ERRNO(EFAULT, send(self->cli, mem, len, 0));
+		EXPECT_EQ(0, io_inq(self->srv));
+		EXPECT_EQ(0, io_outq(self->cli));
+		EXPECT_RETURNS(len, send(self->cli, io_at(at), len, 0));
+		EXPECT_ERRNO(EFAULT, recv(self->srv, mem, len, MSG_DONTWAIT));
+		ASSERT_OK(mprotect(mem + at, page, PROT_READ | PROT_WRITE));
+		EXPECT_RETURNS(len, recv(self->srv, mem, len, MSG_DONTWAIT));
+		EXPECT_TRUE(io_is(mem, at, len));
+	}
+	munmap(mem, len);
+}
+
 TEST_F(dgram, lengths_that_cannot_be)
 {
 	struct iovec iov[2] = {
