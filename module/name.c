@@ -41,18 +41,18 @@ int nym_name_parse(struct nym_name *name, const void *addr, int len)
 	if (len == NYM_ADDR_HEAD)
 		return 0;
 
-	len = strnlen(snym->snym_name, len - NYM_ADDR_HEAD);
-	if (len == 0 || len > NYM_NAME_MAX)
-		return -EINVAL;
-	for (i = 0; i < len; i++) {
+	len -= NYM_ADDR_HEAD;
+	for (i = 0; i < len && snym->snym_name[i]; i++) {
 		unsigned char c = snym->snym_name[i];
 
-		if (c <= ' ' || c > '~' || c == '@')
+		if (c <= ' ' || c > '~' || c == '@' || i == NYM_NAME_MAX)
 			return -EINVAL;
+		name->text[i] = c;
 	}
-	memcpy(name->text, snym->snym_name, len);
-	name->text[len] = '\0';
-	name->len = len;
+	if (!i)
+		return -EINVAL;
+	name->text[i] = '\0';
+	name->len = i;
 	return 0;
 }
 
