@@ -106,7 +106,6 @@ static struct nym_chunk *nym_chunk_alloc(size_t want)
 		kmem_cache_free(nym_chunk_cache, chunk);
 		return NULL;
 	}
-	chunk->page = virt_to_page(chunk->data);
 	return chunk;
 }
 

@@ -254,6 +254,12 @@ static inline void nym_dgram_memory_free(struct nym_dgram *d)
 		kfree(d);
 }
 
+/* The bound of a small one's bytes, which copy_from_iter() would find out at a cost. */
+static inline size_t nym_dgram_room(const struct nym_dgram *d)
+{
+	return d->cost - sizeof(*d);
+}
+
 /**
  * nym_dgram_fill() - copy the bytes in
  * @d: the datagram, which nobody else has
@@ -264,9 +270,17 @@ static inline void nym_dgram_memory_free(struct nym_dgram *d)
  */
 static inline bool nym_dgram_fill(struct nym_dgram *d, struct iov_iter *from)
 {
+	size_t copied;
+
 	if (unlikely(nym_dgram_is_large(d->len)))
 		return nym_dgram_fill_large(d, from);
-	return copy_from_iter_full(d->data, d->len, from);
+	if (WARN_ON_ONCE(d->len > nym_dgram_room(d)))
+		return false;
+	copied = _copy_from_iter(d->data, d->len, from);
+	if (likely(copied == d->len))
+		return true;
+	iov_iter_revert(from, copied);
+	return false;
 }
 
 /**
@@ -282,7 +296,7 @@ static inline bool nym_dgram_fetch(const struct nym_dgram *d, struct iov_iter *t
 {
 	if (unlikely(nym_dgram_is_large(d->len)))
 		return nym_dgram_fetch_large(d, to, len);
-	return copy_to_iter(d->data, len, to) == len;
+	return !WARN_ON_ONCE(len > nym_dgram_room(d)) && _copy_to_iter(d->data, len, to) == len;
 }
 
 /* dgram_queue.c */

@@ -104,12 +104,13 @@ void nym_dgram_memory_free_large(struct nym_dgram *d)
 bool nym_dgram_fill_large(struct nym_dgram *d, struct iov_iter *from)
 {
 	struct page **page = d->pages;
-	size_t done, n;
+	size_t done, copied, n;
 
 	for (done = 0; done < d->len; done += n) {
 		n = min_t(size_t, d->len - done, page_size(*page));
-		if (!copy_from_iter_full(page_address(*page++), n, from)) {
-			iov_iter_revert(from, done);
+		copied = _copy_from_iter(page_address(*page++), n, from);
+		if (copied < n) {
+			iov_iter_revert(from, done + copied);
 			return false;
 		}
 	}
@@ -124,7 +125,7 @@ bool nym_dgram_fetch_large(const struct nym_dgram *d, struct iov_iter *to, size_
 
 	for (done = 0; done < len; done += n) {
 		n = min_t(size_t, len - done, page_size(*page));
-		if (copy_to_iter(page_address(*page++), n, to) < n)
+		if (_copy_to_iter(page_address(*page++), n, to) < n)
 			return false;
 	}
 	return true;

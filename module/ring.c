@@ -145,7 +145,7 @@ size_t nym_ring_append_pieces(struct nym_ring *ring, struct nym_ring_cursor *cur
 
 		if (!to)
 			break;
-		copied = copy_from_iter(to, n, from);
+		copied = nym_chunk_copy_in(cur->chunk, to, n, from);
 		cur->pos += copied;
 		done += copied;
 		if (copied < n) {
@@ -257,7 +257,7 @@ size_t nym_ring_fetch_pieces(struct nym_ring_cursor *cur, struct iov_iter *to,
 		u32 n, copied;
 		void *from = nym_ring_span(cur, len - done, &n);
 
-		copied = copy_to_iter(from, n, to);
+		copied = nym_chunk_copy_out(cur->chunk, from, n, to);
 		cur->pos += copied;
 		done += copied;
 		if (copied < n)

@@ -56,7 +56,6 @@ struct nym_loan;
  * @next: the successor, linked (release) when this chunk has become full; or
  *	the next of those that are not in use
  * @data: the bytes; 2^@order pages
- * @page: the first of these pages
  * @base: the position of the first byte ever written to this chunk; fixed
  *	before the chunk is linked
  * @order: the size of @data
@@ -67,7 +66,6 @@ struct nym_loan;
 struct nym_chunk {
 	struct nym_chunk *next;
 	void *data;
-	struct page *page;
 	u32 base;
 	u8 order;
 	bool entered;
@@ -346,19 +344,23 @@ static inline u32 nym_chunk_room(struct nym_chunk *chunk, u32 pos, u32 head)
 }
 
 /*
- * Bytes that lie in one page are copied as pipes do it, bounded by the page: of a
- * bare address, copy_from_iter() has to find out first what bounds it, at a cost.
- * To and from user memory only: copy_page_to_iter() of 6.1 gives a pipe not the
- * bytes but the page, which will be written to again.
+ * To and from user memory, with the chunk for a bound: of a bare address,
+ * copy_from_iter() has to find out first what bounds it, at a cost.
  */
-static inline bool nym_ring_by_page(u32 off, size_t len, const struct iov_iter *iter)
+static inline size_t nym_chunk_copy_in(const struct nym_chunk *chunk, void *to, size_t len,
+				       struct iov_iter *from)
 {
-	return offset_in_page(off) + len <= PAGE_SIZE && user_backed_iter(iter);
+	if (WARN_ON_ONCE(to + len > chunk->data + nym_chunk_size(chunk)))
+		return 0;
+	return _copy_from_iter(to, len, from);
 }
 
-static inline struct page *nym_chunk_page(const struct nym_chunk *chunk, u32 off)
+static inline size_t nym_chunk_copy_out(const struct nym_chunk *chunk, const void *from,
+					size_t len, struct iov_iter *to)
 {
-	return chunk->page + (off >> PAGE_SHIFT);
+	if (WARN_ON_ONCE(from + len > chunk->data + nym_chunk_size(chunk)))
+		return 0;
+	return _copy_to_iter(from, len, to);
 }
 
 /**
@@ -382,10 +384,9 @@ static inline size_t nym_ring_append(struct nym_ring *ring, struct nym_ring_curs
 	if (unlikely(!chunk || len > nym_chunk_room(chunk, cur->pos, cur->head)))
 		return nym_ring_append_pieces(ring, cur, from, len);
 	off = nym_chunk_offset(chunk, cur->pos);
-	if (unlikely(!nym_ring_by_page(off, len, from)))
+	if (unlikely(off + len > nym_chunk_size(chunk)))
 		return nym_ring_append_pieces(ring, cur, from, len);
-	copied = copy_page_from_iter(nym_chunk_page(chunk, off), offset_in_page(off),
-				     len, from);
+	copied = nym_chunk_copy_in(chunk, chunk->data + off, len, from);
 	cur->pos += copied;
 	if (unlikely(copied < len))
 		cur->err = -EFAULT;
@@ -474,9 +475,9 @@ static inline size_t nym_ring_fetch(struct nym_ring_cursor *cur, struct iov_iter
 	if (unlikely(!n || smp_load_acquire(&chunk->next)))
 		return nym_ring_fetch_pieces(cur, to, n);
 	off = nym_chunk_offset(chunk, cur->pos);
-	if (unlikely(!nym_ring_by_page(off, n, to)))
+	if (unlikely(off + n > nym_chunk_size(chunk)))
 		return nym_ring_fetch_pieces(cur, to, n);
-	copied = copy_page_to_iter(nym_chunk_page(chunk, off), offset_in_page(off), n, to);
+	copied = nym_chunk_copy_out(chunk, chunk->data + off, n, to);
 	cur->pos += copied;
 	return copied;
 }
