@@ -33,6 +33,7 @@ help:
 	@echo 'make demo            boot a kernel in QEMU and show what nym does'
 	@echo 'make check           build and run all tests in QEMU'
 	@echo 'make check-all       the same, also on the newest kernel and with PREEMPT_RT'
+	@echo 'make check-languages test the modules for Python, Perl, Ruby, Go, Rust and Node.js'
 	@echo 'make check-debug     the same on a kernel that checks itself, built first'
 	@echo 'make check-races     the same on a kernel that looks for data races'
 	@echo 'make coverage        measure how much of the module the tests run'
@@ -40,6 +41,7 @@ help:
 	@echo 'make fuzz-others     the same with the fuzzers that Debian has'
 	@echo 'make shell           boot a kernel in QEMU, load the module, open a shell'
 	@echo 'make selftests       build the test programs only'
+	@echo 'make languages       build the examples in each language only'
 	@echo 'make scale           measure with a million names, in instructions (minutes)'
 	@echo 'make bench           measure beside AF_UNIX, pipes, TCP and others (ten minutes)'
 	@echo 'make profile         show where the instructions of a send and a receive are'
@@ -130,7 +132,7 @@ scale:
 	qemu/run --strict --count --memory 6144 -k $$kernel \
 		-m $$module -- build/bench/scale $(SCALE)
 
-# Where nothing else is said, one kernel is enough to measure on.
+# Where nothing else is said, one kernel is enough.
 bench_kernels = $(if $(filter file,$(origin KERNELS)),6.12,$(KERNELS))
 TRANSPORT ?= nym-stream
 
@@ -157,6 +159,16 @@ check:
 # Emulated, PREEMPT_RT takes twice as long as the others, and more on a busy machine.
 check-all:
 	+@KERNELS='$(ALL_KERNELS)' TESTS='$(TESTS)' CHECK_TIMEOUT=3600 TEST_TIMEOUT=900 qemu/check
+
+languages:
+	@qemu/install-deps languages
+	+@$(MAKE) $(if $(filter 1,$(V)),,-s) --no-print-directory -C languages \
+		OUT=$(CURDIR)/build/languages style all
+
+# Where nothing else is said, on one kernel: what they use of it has other tests.
+check-languages: languages
+	+@KERNELS='$(bench_kernels)' TESTS=languages.sh LANGUAGES=1 CHECK_TIMEOUT=1200 \
+		TEST_TIMEOUT=900 qemu/check
 
 # Everything again where memory, locks and leaks are watched, or data races. A
 # kernel is built for it the first time. It is some times slower.
@@ -204,5 +216,5 @@ lint:
 clean:
 	rm -rf build
 
-.PHONY: all help modules tools install uninstall selftests demo shell boot scale bench profile \
-	check check-all check-debug check-races coverage fuzz fuzz-others lint clean
+.PHONY: all help modules tools install uninstall selftests languages demo shell boot scale bench profile \
+	check check-all check-languages check-debug check-races coverage fuzz fuzz-others lint clean
