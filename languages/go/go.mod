@@ -1,0 +1,3 @@
+module nym
+
+go 1.19
