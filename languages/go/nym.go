@@ -31,23 +31,22 @@ type sockaddr struct {
 }
 
 // give is a system call that takes an address. It does not block.
-func give(trap, fd uintptr, name string) error {
-	addr := sockaddr{family: Family}
+func give(nr, fd uintptr, name string) error {
+	a := sockaddr{family: Family}
 	// The kernel knows what a name is, but reads no further than a NUL.
-	if copy(addr.name[:125], name) < len(name) || strings.Contains(name, "\x00") {
+	if copy(a.name[:125], name) < len(name) || strings.Contains(name, "\x00") {
 		return syscall.EINVAL
 	}
-	at, size := unsafe.Pointer(&addr), uintptr(2+len(name))
-	if _, _, errno := syscall.Syscall(trap, fd, uintptr(at), size); errno != 0 {
-		return errno
+	if _, _, e := syscall.Syscall(nr, fd, uintptr(unsafe.Pointer(&a)), uintptr(2+len(name))); e != 0 {
+		return e
 	}
 	return nil
 }
 
 // take is a system call that fills an address, likewise.
-func take(trap, fd uintptr) (uintptr, string, syscall.Errno) {
+func take(nr, fd uintptr) (uintptr, string, syscall.Errno) {
 	addr, size := sockaddr{}, unsafe.Sizeof(sockaddr{})
-	result, _, errno := syscall.Syscall6(trap, fd, uintptr(unsafe.Pointer(&addr)),
+	result, _, errno := syscall.Syscall6(nr, fd, uintptr(unsafe.Pointer(&addr)),
 		uintptr(unsafe.Pointer(&size)), flags, 0, 0)
 	name, _, _ := strings.Cut(string(addr.name[:]), "\x00")
 	return result, name, errno
@@ -74,6 +73,7 @@ func fail(op, name string, err error) error {
 
 // Conn is a net.Conn.
 type Conn struct{ *os.File }
+
 // Listener is a net.Listener. Its Chmod says anew who may call.
 type Listener struct{ *os.File }
 
