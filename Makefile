@@ -85,6 +85,7 @@ install: modules tools
 		modules_install
 	install -d $(usr)/include/linux $(usr)/bin $(usr)/share/man/man1 $(usr)/share/man/man7
 	install -m 644 $(headers:%=module/include/uapi/linux/%) $(usr)/include/linux
+	install -m 644 languages/c/nym.h $(usr)/include
 	install -m 755 $(tools:%=build/demo/%) $(usr)/bin
 	install -m 644 $(tools:%=Documentation/%.1) $(usr)/share/man/man1
 	install -m 644 Documentation/af_nym.7 $(usr)/share/man/man7
@@ -92,7 +93,7 @@ install: modules tools
 
 uninstall:
 	find $(DESTDIR)/lib/modules/$(release) -name 'nym.ko*' -delete
-	rm -f $(headers:%=$(usr)/include/linux/%) $(tools:%=$(usr)/bin/%) \
+	rm -f $(headers:%=$(usr)/include/linux/%) $(usr)/include/nym.h $(tools:%=$(usr)/bin/%) \
 		$(tools:%=$(usr)/share/man/man1/%.1) $(usr)/share/man/man7/af_nym.7
 	$(if $(DESTDIR),,depmod $(release))
 
