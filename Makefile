@@ -17,7 +17,9 @@ release := $(shell sed -n 's/.*UTS_RELEASE "\(.*\)"/\1/p' \
 tree = build/$(release)
 usr = $(DESTDIR)$(PREFIX)
 headers = nym.h nym_diag.h
-tools = nymcat nymctl
+tools = nymcat nymctl nymify
+# What nymify preloads.
+preload = nymify-preload.so
 # Headers without the kernel's own types (vmlinux) cannot describe the module's.
 kbuild = $(MAKE) $(if $(filter 1,$(V)),,-s) --no-print-directory -C $(KDIR) \
 	M=$(CURDIR)/$(tree) \
@@ -27,7 +29,7 @@ all: modules
 
 help:
 	@echo 'make                 build the module for the running kernel'
-	@echo 'make tools           build nymcat and nymctl only'
+	@echo 'make tools           build nymcat, nymctl and nymify only'
 	@echo 'make install         install the module, its headers, the tools and the manual'
 	@echo 'make uninstall       remove all of it'
 	@echo 'make demo            boot a kernel in QEMU and show what nym does'
@@ -77,16 +79,18 @@ modules:
 
 tools:
 	+@$(MAKE) -s --no-print-directory -C userspace-demo OUT=$(CURDIR)/build/demo \
-		$(tools:%=$(CURDIR)/build/demo/%)
+		$(tools:%=$(CURDIR)/build/demo/%) $(preload:%=$(CURDIR)/build/demo/%)
 
 # Only who built the kernel has the key that signs its modules.
 install: modules tools
 	+@$(kbuild) CONFIG_MODULE_SIG_ALL= $(if $(DESTDIR),INSTALL_MOD_PATH=$(DESTDIR)) \
 		modules_install
-	install -d $(usr)/include/linux $(usr)/bin $(usr)/share/man/man1 $(usr)/share/man/man7
+	install -d $(usr)/include/linux $(usr)/bin $(usr)/lib/nym $(usr)/share/man/man1 \
+		$(usr)/share/man/man7
 	install -m 644 $(headers:%=module/include/uapi/linux/%) $(usr)/include/linux
 	install -m 644 languages/c/nym.h $(usr)/include
 	install -m 755 $(tools:%=build/demo/%) $(usr)/bin
+	install -m 644 build/demo/$(preload) $(usr)/lib/nym
 	install -m 644 $(tools:%=Documentation/%.1) $(usr)/share/man/man1
 	install -m 644 Documentation/af_nym.7 $(usr)/share/man/man7
 	$(if $(DESTDIR),,depmod $(release))
@@ -94,7 +98,9 @@ install: modules tools
 uninstall:
 	find $(DESTDIR)/lib/modules/$(release) -name 'nym.ko*' -delete
 	rm -f $(headers:%=$(usr)/include/linux/%) $(usr)/include/nym.h $(tools:%=$(usr)/bin/%) \
-		$(tools:%=$(usr)/share/man/man1/%.1) $(usr)/share/man/man7/af_nym.7
+		$(tools:%=$(usr)/share/man/man1/%.1) $(usr)/share/man/man7/af_nym.7 \
+		$(usr)/lib/nym/$(preload)
+	[ ! -d $(usr)/lib/nym ] || rmdir --ignore-fail-on-non-empty $(usr)/lib/nym
 	$(if $(DESTDIR),,depmod $(release))
 
 # The test programs are built in a copy of the kernel's test tree, made of
