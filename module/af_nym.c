@@ -482,5 +482,5 @@ module_exit(nym_exit);
 MODULE_DESCRIPTION("Sockets addressed by name");
 MODULE_AUTHOR("The nym developers");
 MODULE_LICENSE("GPL");
-MODULE_VERSION("0.1");
+MODULE_VERSION(NYM_VERSION);
 MODULE_ALIAS_NETPROTO(AF_NYM);
