@@ -17,9 +17,12 @@ release := $(shell sed -n 's/.*UTS_RELEASE "\(.*\)"/\1/p' \
 tree = build/$(release)
 usr = $(DESTDIR)$(PREFIX)
 headers = nym.h nym_diag.h
-tools = nymcat nymctl nymify
+tools = nymcat nymctl nymify nym-activate
 # What nymify preloads.
 preload = nymify-preload.so
+completions = $(usr)/share/bash-completion/completions
+# dkms.conf is the one place that has the version.
+version := $(shell sed -n 's/^PACKAGE_VERSION="\(.*\)"$$/\1/p' dkms.conf)
 # Headers without the kernel's own types (vmlinux) cannot describe the module's.
 kbuild = $(MAKE) $(if $(filter 1,$(V)),,-s) --no-print-directory -C $(KDIR) \
 	M=$(CURDIR)/$(tree) \
@@ -29,7 +32,7 @@ all: modules
 
 help:
 	@echo 'make                 build the module for the running kernel'
-	@echo 'make tools           build nymcat, nymctl and nymify only'
+	@echo 'make tools           build nymcat, nymctl, nymify and nym-activate only'
 	@echo 'make install         install the module, its headers, the tools and the manual'
 	@echo 'make uninstall       remove all of it'
 	@echo 'make demo            boot a kernel in QEMU and show what nym does'
@@ -47,6 +50,7 @@ help:
 	@echo 'make scale           measure with a million names, in instructions (minutes)'
 	@echo 'make bench           measure beside AF_UNIX, pipes, TCP and others (ten minutes)'
 	@echo 'make profile         show where the instructions of a send and a receive are'
+	@echo 'make check-packages  build the Debian packages, test them in a Debian in QEMU'
 	@echo 'make lint            check style, types and documentation comments'
 	@echo 'make clean           remove everything built here'
 	@echo
@@ -74,32 +78,41 @@ modules:
 			'or give KVER= or KDIR=.' >&2; exit 1; }
 	@mkdir -p $(tree)
 	@find $(tree) -xtype l -delete
-	@cp -rsf $(CURDIR)/Kbuild $(CURDIR)/module $(tree)/
+	@cp -rsf $(CURDIR)/Kbuild $(CURDIR)/dkms.conf $(CURDIR)/module $(tree)/
 	+@$(kbuild) modules
 
 tools:
-	+@$(MAKE) -s --no-print-directory -C userspace-demo OUT=$(CURDIR)/build/demo \
-		$(tools:%=$(CURDIR)/build/demo/%) $(preload:%=$(CURDIR)/build/demo/%)
+	+@$(MAKE) $(if $(filter 1,$(V)),,-s) --no-print-directory -C userspace-demo \
+		OUT=$(CURDIR)/build/demo $(tools:%=$(CURDIR)/build/demo/%) \
+		$(preload:%=$(CURDIR)/build/demo/%)
 
 # Only who built the kernel has the key that signs its modules.
-install: modules tools
+install: modules install-user
 	+@$(kbuild) CONFIG_MODULE_SIG_ALL= $(if $(DESTDIR),INSTALL_MOD_PATH=$(DESTDIR)) \
 		modules_install
+	$(if $(DESTDIR),,depmod $(release))
+
+# All but the module. bash-completion looks for a file of the program's name.
+install-user: tools
 	install -d $(usr)/include/linux $(usr)/bin $(usr)/lib/nym $(usr)/share/man/man1 \
-		$(usr)/share/man/man7
+		$(usr)/share/man/man7 $(usr)/share/pkgconfig $(completions)
 	install -m 644 $(headers:%=module/include/uapi/linux/%) $(usr)/include/linux
 	install -m 644 languages/c/nym.h $(usr)/include
 	install -m 755 $(tools:%=build/demo/%) $(usr)/bin
 	install -m 644 build/demo/$(preload) $(usr)/lib/nym
 	install -m 644 $(tools:%=Documentation/%.1) $(usr)/share/man/man1
 	install -m 644 Documentation/af_nym.7 $(usr)/share/man/man7
-	$(if $(DESTDIR),,depmod $(release))
+	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(version)|' userspace-demo/nym.pc.in \
+		>$(usr)/share/pkgconfig/nym.pc
+	install -m 644 userspace-demo/nym.bash-completion $(completions)/nymctl
+	ln -sf nymctl $(completions)/nymcat
+	ln -sf nymctl $(completions)/nym-activate
 
 uninstall:
 	find $(DESTDIR)/lib/modules/$(release) -name 'nym.ko*' -delete
 	rm -f $(headers:%=$(usr)/include/linux/%) $(usr)/include/nym.h $(tools:%=$(usr)/bin/%) \
 		$(tools:%=$(usr)/share/man/man1/%.1) $(usr)/share/man/man7/af_nym.7 \
-		$(usr)/lib/nym/$(preload)
+		$(usr)/lib/nym/$(preload) $(usr)/share/pkgconfig/nym.pc $(tools:%=$(completions)/%)
 	[ ! -d $(usr)/lib/nym ] || rmdir --ignore-fail-on-non-empty $(usr)/lib/nym
 	$(if $(DESTDIR),,depmod $(release))
 
@@ -217,11 +230,15 @@ fuzz-others:
 		fuzz/others/instead.c && \
 	qemu/run --strict -t 1800 -k $$kernel -m build/$$release/module/nym.ko -- fuzz/others/run
 
+check-packages:
+	+@KERNELS='$(KERNELS)' qemu/check-packages
+
 lint:
 	+@KERNELS='$(KERNELS)' qemu/lint
 
 clean:
 	rm -rf build
 
-.PHONY: all help modules tools install uninstall selftests languages demo shell boot scale bench profile \
-	check check-all check-languages check-debug check-races coverage fuzz fuzz-others lint clean
+.PHONY: all help modules tools install install-user uninstall selftests languages demo shell boot \
+	scale bench profile check check-all check-languages check-debug check-packages check-races \
+	coverage fuzz fuzz-others lint clean
