@@ -52,6 +52,7 @@ help:
 	@echo 'make profile         show where the instructions of a send and a receive are'
 	@echo 'make check-packages  build the Debian packages, test them in a Debian in QEMU'
 	@echo 'make lint            check style, types and documentation comments'
+	@echo 'make docs            make the site of the documentation, in build/docs/html'
 	@echo 'make clean           remove everything built here'
 	@echo
 	@echo 'KVER=RELEASE         build for this installed kernel, or'
@@ -66,7 +67,7 @@ help:
 	@echo 'DESTDIR= PREFIX=     where make install puts things'
 	@echo 'V=1                  show commands and the kernel console'
 	@echo
-	@echo 'demo, check, shell, bench and lint install the Debian packages they need.'
+	@echo 'demo, check, shell, bench, lint and docs install the Debian packages they need.'
 	@echo 'Nothing is ever loaded into the running kernel.'
 
 # Kbuild leaves its output beside the sources: give each kernel its own tree of
@@ -236,9 +237,12 @@ check-packages:
 lint:
 	+@KERNELS='$(KERNELS)' qemu/lint
 
+docs:
+	@qemu/docs
+
 clean:
 	rm -rf build
 
 .PHONY: all help modules tools install install-user uninstall selftests languages demo shell boot \
 	scale bench profile check check-all check-languages check-debug check-packages check-races \
-	coverage fuzz fuzz-others lint clean
+	coverage fuzz fuzz-others lint docs clean

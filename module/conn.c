@@ -103,7 +103,7 @@ static void nym_ring_shut(struct nym_ring *ring)
  * end[side].sk is set by the caller, which may want it earlier.
  *
  * Calls on the socket find the conn by nym_sock_conn(), poll() and those who
- * look from outside by nym_call_peek(), where the acquire is that of its state:
+ * look from outside by nym_call_peek(), where the acquire is that of its state::
  *
  *	here				there
  *	side = 1, *c = 1		r0 = load_acquire(conn), or

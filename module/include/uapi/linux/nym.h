@@ -72,8 +72,8 @@
  * @snym_family: AF_NYM (or the number given as the module parameter "family")
  * @snym_name: 1 to NYM_NAME_MAX bytes of printable ASCII without space. The
  *	name ends at the first NUL or at the address length, whichever comes
- *	first. ':' may not be its first byte (the kernel chooses such names)
- *	and '@' may not be in it.
+ *	first. A colon may not be its first byte (the kernel chooses such names)
+ *	and an at sign may not be in it.
  *
  * An address of the family alone (length 2) asks bind() to choose a name.
  * The kernel returns names with one NUL behind them, counted in the length.
