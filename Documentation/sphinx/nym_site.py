@@ -4,7 +4,10 @@
 ``.. manual-page:: af_nym.7``
     the page of the manual, as mandoc renders it
 ``.. head-comment:: module/ring.c``
-    the comment at the head of a source file, as it is there
+    the comment at the head of a source file, as it is there; with ``:from:`` and
+    ``:to:``, from the line that begins so, and up to that one
+``.. code-block:: console``
+    prompts as ``selftests/pages.pl`` knows them
 links to ``page.rst``
     as they work in a checkout, become links to that page, and fail if it is not there
 """
@@ -13,7 +16,9 @@ import re
 import subprocess
 
 from docutils import nodes
-from docutils.parsers.rst import Directive
+from docutils.parsers.rst import Directive, directives
+from pygments.lexer import RegexLexer, bygroups
+from pygments.token import Generic, Text
 from sphinx.addnodes import pending_xref
 from sphinx.util import logging
 
@@ -50,8 +55,9 @@ class ManualPage(Directive):
 
 
 class HeadComment(Directive):
-    """The comment at the head of a source file."""
+    """The comment at the head of a source file, or a part of it."""
     required_arguments = 1
+    option_spec = {"from": directives.unchanged_required, "to": directives.unchanged_required}
 
     def run(self):
         env = self.state.document.settings.env
@@ -63,10 +69,32 @@ class HeadComment(Directive):
             raise self.error(f"{path} has no comment at its head")
         # A tab behind the star goes on to the next stop of the whole line.
         lines = [line.expandtabs(8) for line in found.group(1).splitlines()]
-        text = "\n".join(re.sub(r"^ \* ?", "", line) for line in lines)
+        lines = [re.sub(r"^ \* ?", "", line) for line in lines]
+        text = "\n".join(self.part(lines)).rstrip()
         block = nodes.literal_block(text, text, language="none", classes=["head-comment"])
         caption = nodes.paragraph("", "", nodes.literal(text=self.arguments[0]), nodes.Text(":"))
         return [caption, block]
+
+    def part(self, lines):
+        """The lines that were asked for."""
+        for option, keep in (("from", lambda at: slice(at, None)), ("to", lambda at: slice(at))):
+            begin = self.options.get(option)
+            if begin is None:
+                continue
+            found = [at for at, line in enumerate(lines) if line.startswith(begin)]
+            if not found:
+                raise self.error(f"{self.arguments[0]}: no line begins with '{begin}'")
+            lines = lines[keep(found[0])]
+        return lines
+
+
+class Console(RegexLexer):
+    """Commands and what they print."""
+    name = "console"
+    tokens = {"root": [
+        (r"^(\w*\$|#|>)( .*\n)", bygroups(Generic.Prompt, Text)),
+        (r"^.*\n", Generic.Output),
+    ]}
 
 
 def resolve_links(app, doctree):
@@ -88,5 +116,6 @@ def setup(app):
     """What Sphinx calls."""
     app.add_directive("manual-page", ManualPage)
     app.add_directive("head-comment", HeadComment)
+    app.add_lexer("console", Console)
     app.connect("doctree-read", resolve_links)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
