@@ -38,7 +38,6 @@ graphviz_dot_args = [
 html_theme = "alabaster"
 html_theme_options = {
     "description": "Sockets addressed by name",
-    "fixed_sidebar": True,
     "page_width": "72em",
     "sidebar_width": "16em",
     "body_max_width": "none",

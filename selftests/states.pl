@@ -6,9 +6,10 @@
 # Usage: states.pl [--print TABLE]     (stream, seqpacket, dgram or names)
 #
 # A table has a row for each call and a column for each state; that of names, a row
-# for what the name is and a column for who calls it. No call is to block. "ok" is success, "end" is the end of the stream; a name is "-" (none),
-# ":" (chosen by the kernel) or the one that the socket was given. Of poll() it is
-# the events. Prints TAP.
+# for what the name is and a column for who calls it. No call is to block. "ok" is
+# success, "end" is the end of the stream; a name is "none", ":" (chosen by the
+# kernel) or the one that the socket was given. Of poll() it is the events. Prints
+# TAP.
 use strict;
 use warnings;
 use Cwd qw(abs_path);
@@ -20,9 +21,10 @@ use Socket;
 
 my $here = dirname(abs_path($0));
 my %type = (stream => SOCK_STREAM, seqpacket => SOCK_SEQPACKET, dgram => SOCK_DGRAM);
-my @events = ([POLLIN, "IN"], [POLLOUT, "OUT"], [POLLERR, "ERR"], [POLLHUP, "HUP"]);
-use constant { AF_NYM => 18, SOL_NYM => 28281, NYM_WAIT => 1, NYM_LINGER => 3, RDHUP => 0x2000,
-	NONBLOCK => 2048, SIOCINQ => 0x541b };
+my @events = ([POLLIN, "IN"], [POLLOUT, "OUT"], [POLLERR, "ERR"], [POLLHUP, "HUP"],
+	[0x2000, "RDHUP"]);
+use constant { AF_NYM => 18, SOL_NYM => 28281, NYM_WAIT => 1, NYM_LINGER => 3, NONBLOCK => 2048,
+	SIOCINQ => 0x541b };
 our $type;
 my @kept;
 
@@ -135,7 +137,7 @@ sub name_of {
 	my ($packed) = @_;
 	return outcome(0) if !defined $packed;
 	my (undef, $n) = unpack("S Z*", $packed);
-	return !length($n) ? "-" : $n =~ /^:/ ? ":" : $n;
+	return !length($n) ? "none" : $n =~ /^:/ ? ":" : $n;
 }
 
 sub received {
@@ -147,10 +149,11 @@ sub received {
 sub polled {
 	my ($s) = @_;
 	my $poll = IO::Poll->new;
-	$poll->mask($s => POLLIN | POLLOUT | RDHUP);
+	$poll->mask($s => POLLIN | POLLOUT | 0x2000);
 	$poll->poll(0);
 	my $got = $poll->events($s);
-	return join(" ", (map { $got & $_->[0] ? $_->[1] : () } @events), $got & RDHUP ? "RDHUP" : ()) || "-";
+	my @got = map { $got & $_->[0] ? $_->[1] : () } @events;
+	return join(" ", @got) || "nothing";
 }
 
 sub waiting {
@@ -323,7 +326,8 @@ for my $which (@tables) {
 	open(my $in, "<", "$here/calls-$which.csv") or die "calls-$which.csv: $!\n";
 	chomp(my @shown = <$in>);
 	my @found = table($which);
-	my @wrong = grep { ($shown[$_] // "") ne ($found[$_] // "") } 0 .. (@shown > @found ? $#shown : $#found);
+	my $last = @shown > @found ? $#shown : $#found;
+	my @wrong = grep { ($shown[$_] // "") ne ($found[$_] // "") } 0 .. $last;
 	$number++;
 	print "# shown: ", $shown[$_] // "", "\n# found: ", $found[$_] // "", "\n" for @wrong;
 	print @wrong ? "not ok" : "ok", " $number $which: ", scalar(@found), " lines\n";
