@@ -13,8 +13,8 @@ sys.path.insert(0, os.path.join(KERNEL, "Documentation", "sphinx"))
 
 project = "nym"
 author = "The nym developers"
-with open(os.path.join(TOP, "module", "af_nym.c"), encoding="utf-8") as source:
-    release = source.read().split('MODULE_VERSION("')[1].split('"')[0]
+with open(os.path.join(TOP, "dkms.conf"), encoding="utf-8") as source:
+    release = source.read().split('PACKAGE_VERSION="')[1].split('"')[0]
 version = release
 
 extensions = ["sphinx.ext.graphviz", "kerneldoc", "nym_site"]
