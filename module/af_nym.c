@@ -13,10 +13,6 @@
 #include "af_nym.h"
 #include "trace.h"
 
-unsigned int nym_family __read_mostly = AF_NYM;
-module_param_named(family, nym_family, uint, 0444);
-MODULE_PARM_DESC(family, "Address family number (default 18)");
-
 static unsigned int nym_net_id __read_mostly;
 
 /**
@@ -211,8 +207,15 @@ static int nym_compat_ioctl(struct socket *sock, unsigned int cmd,
 }
 #endif
 
+#ifdef NYM_HAVE_PROTO_ACCEPT_ARG
+static int nym_accept_op(struct socket *sock, struct socket *newsock,
+			 struct proto_accept_arg *arg)
+{
+	return nym_accept(sock, newsock, arg->flags, arg->kern);
+}
+#endif
+
 static const struct proto_ops nym_stream_ops = {
-	/* Also with another number: all the core asks is whether it is PF_UNIX. */
 	.family = PF_NYM,
 	.owner = THIS_MODULE,
 	.release = nym_release,
@@ -325,7 +328,8 @@ static int nym_create(struct net *net, struct socket *sock, int protocol,
 	return nym_sock_alloc(net, sock, sock->type, kern) ? 0 : -ENOMEM;
 }
 
-static struct net_proto_family nym_family_ops __ro_after_init = {
+static nym_set_once struct net_proto_family nym_family_ops = {
+	.family = PF_NYM,
 	.owner = THIS_MODULE,
 	.create = nym_create,
 };
@@ -385,25 +389,39 @@ static int __init nym_register(void)
 {
 	int err;
 
-	/* The core would only say that there is no room for the number. */
+	nym_set_family(&nym_family_ops);
+	/* First, for sockets that exist already cannot be taken back. */
+	err = nym_diag_init();
+	if (err)
+		return err;
+	err = sock_register(&nym_family_ops);
+	if (err)
+		nym_diag_exit();
+	return err;
+}
+
+#ifndef NYM_HAVE_AF_NYM
+unsigned int nym_family __read_mostly = AF_NYM;
+module_param_named(family, nym_family, uint, 0444);
+MODULE_PARM_DESC(family, "Address family number (default 18)");
+
+/* The core would only say that there is no room for the number. */
+static int __init nym_register_chosen(void)
+{
+	int err;
+
 	if (nym_family == AF_UNSPEC || nym_family >= AF_MAX) {
 		pr_err("nym: family=%u is out of range, the numbers are 1 to %d\n",
 		       nym_family, AF_MAX - 1);
 		return -EINVAL;
 	}
-	nym_family_ops.family = nym_family;
-	/* First, for sockets that exist already cannot be taken back. */
-	err = nym_diag_init();
-	if (!err) {
-		err = sock_register(&nym_family_ops);
-		if (err)
-			nym_diag_exit();
-	}
+	err = nym_register();
 	if (err == -EEXIST)
 		pr_err("nym: address family %u is taken, choose another with family=\n",
 		       nym_family);
 	return err;
 }
+#endif
 
 static int __init nym_init(void)
 {
@@ -434,7 +452,7 @@ static int __init nym_init(void)
 	err = register_pernet_subsys(&nym_net_ops);
 	if (err)
 		goto out_dgram;
-	err = nym_register();
+	err = nym_register_chosen();
 	if (err)
 		goto out_net;
 	return 0;

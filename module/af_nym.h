@@ -518,8 +518,6 @@ static inline void nym_stat_inc(struct nym_net *nn, enum nym_stat stat)
 	nym_stat_add(nn, stat, 1);
 }
 
-extern unsigned int nym_family;
-
 /* af_nym.c */
 struct nym_net *nym_net(const struct net *net);
 struct sock *nym_sock_alloc(struct net *net, struct socket *sock, int type,
@@ -652,6 +650,8 @@ void nym_backlog_end(struct nym_endpoint *ep, struct list_head *orphans);
 /* call.c */
 int nym_listen(struct socket *sock, int backlog);
 int nym_connect(struct socket *sock, struct nym_sockaddr *addr, int len, int flags);
+int nym_accept(struct socket *sock, struct socket *newsock, int flags,
+	       bool kern);
 void nym_call_settle(struct sock *sk);
 void nym_call_close(struct sock *sk);
 struct nym_conn *nym_call_peek(struct sock *sk, bool *parked);

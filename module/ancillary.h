@@ -11,10 +11,12 @@
 #define _NYM_ANCILLARY_H
 
 #include <linux/list.h>
+#include <linux/net.h>
 #include <linux/socket.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/uidgid.h>
+#include <net/sock.h>
 
 #include "compat.h"
 #include "ring.h"
@@ -152,6 +154,32 @@ void nym_marks_collect_some(struct nym_marks *marks, u32 pos,
 			    struct nym_receipt *receipt);
 int nym_marks_cache_init(void);
 void nym_marks_cache_exit(void);
+
+#ifdef NYM_HAVE_SOCK_PASSCRED
+/* For a socket that may be released, rcu_read_lock() is held. */
+static inline bool nym_passcred(const struct sock *sk)
+{
+	struct socket *sock = READ_ONCE(sk->sk_socket);
+
+	return sock && test_bit(SOCK_PASSCRED, &sock->flags);
+}
+
+static inline void nym_set_passcred(struct sock *sk, bool on)
+{
+	assign_bit(SOCK_PASSCRED, &sk->sk_socket->flags, on);
+}
+#else	/* since 6.16: "af_unix: Move SOCK_PASS{CRED,PIDFD,SEC} to struct sock" */
+static inline bool nym_passcred(const struct sock *sk)
+{
+	/* A bit among others that are set under lock_sock; others look any time. */
+	return data_race((bool)sk->sk_scm_credentials);
+}
+
+static inline void nym_set_passcred(struct sock *sk, bool on)
+{
+	sk->sk_scm_credentials = on;
+}
+#endif
 
 /*
  * Most messages come with nothing. What follows is inlined, so that they pay

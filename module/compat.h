@@ -5,32 +5,37 @@
  * module/Kbuild looks into the kernel's headers and defines NYM_HAVE_*;
  * versions are never compared. Each entry says what changed and when; it goes
  * away when the oldest supported kernel has the new form.
+ *
+ * All of it is macros, for kernel-patch/resolve writes what they stand for into
+ * the files of the series for a kernel tree, and this one is not among them.
+ * What takes a function stands where it belongs: nym_accept_op() in af_nym.c,
+ * nym_passcred() in ancillary.h.
  */
 #ifndef _NYM_COMPAT_H
 #define _NYM_COMPAT_H
 
-#include <linux/fs.h>
-#include <linux/net.h>
-#include <linux/socket.h>
-#include <linux/sysctl.h>
-#include <net/net_namespace.h>
-#include <net/scm.h>
-#include <net/sock.h>
+/*
+ * A kernel that nym is a part of has a number for it. A module takes another's,
+ * and which one is a parameter: it is known when the module is loaded. In struct
+ * proto_ops it need not be right: all the core asks there is whether it is PF_UNIX.
+ */
+#ifdef NYM_HAVE_AF_NYM
+#define nym_family		AF_NYM
+#define nym_set_once		const
+#define nym_set_family(...)	do { } while (0)
+#define nym_register_chosen	nym_register
+#else
+extern unsigned int nym_family;
+
+#define nym_set_once		__ro_after_init
+#define nym_set_family(ops)	((ops)->family = nym_family)
+#endif
 
 /*
  * proto_ops.accept takes its flags in one struct since 6.10
  * ("net: change proto and proto_ops accept type").
  */
-int nym_accept(struct socket *sock, struct socket *newsock, int flags,
-	       bool kern);
-
-#ifdef NYM_HAVE_PROTO_ACCEPT_ARG
-static inline int nym_accept_op(struct socket *sock, struct socket *newsock,
-				struct proto_accept_arg *arg)
-{
-	return nym_accept(sock, newsock, arg->flags, arg->kern);
-}
-#else
+#ifndef NYM_HAVE_PROTO_ACCEPT_ARG
 #define nym_accept_op nym_accept
 #endif
 
@@ -56,63 +61,30 @@ static inline int nym_accept_op(struct socket *sock, struct socket *newsock,
 #endif
 
 /*
- * SO_PASSCRED is a bit of struct socket; since 6.16 it is one of struct sock
- * ("af_unix: Move SOCK_PASS{CRED,PIDFD,SEC} to struct sock"). nym_passcred()
- * needs rcu_read_lock() for a socket that may be released.
- */
-#ifdef NYM_HAVE_SOCK_PASSCRED
-static inline bool nym_passcred(const struct sock *sk)
-{
-	struct socket *sock = READ_ONCE(sk->sk_socket);
-
-	return sock && test_bit(SOCK_PASSCRED, &sock->flags);
-}
-
-static inline void nym_set_passcred(struct sock *sk, bool on)
-{
-	assign_bit(SOCK_PASSCRED, &sk->sk_socket->flags, on);
-}
-#else
-static inline bool nym_passcred(const struct sock *sk)
-{
-	/* A bit among others that are set under lock_sock; others look any time. */
-	return data_race((bool)sk->sk_scm_credentials);
-}
-
-static inline void nym_set_passcred(struct sock *sk, bool on)
-{
-	sk->sk_scm_credentials = on;
-}
-#endif
-
-/*
  * scm_detach_fds() is told since 7.3 whether a descriptor that a security module
  * refuses leaves its errno in the list, what AF_UNIX has SO_RIGHTS_NOTRUNC for,
  * or ends it.
  */
-static inline void nym_detach_fds(struct msghdr *msg, struct scm_cookie *scm)
-{
 #ifdef NYM_HAVE_SCM_NOTRUNC
-	scm_detach_fds(msg, scm, false);
+#define nym_detach_fds(msg, scm)	scm_detach_fds(msg, scm, false)
 #else
-	scm_detach_fds(msg, scm);
+#define nym_detach_fds(msg, scm)	scm_detach_fds(msg, scm)
 #endif
-}
 
 /*
  * register_net_sysctl() is told how long the table is since 6.6 ("sysctl: Add
- * size to register_net_sysctl function"); handlers may not change it since 6.11
- * ("sysctl: treewide: constify the ctl_table argument of proc_handlers").
+ * size to register_net_sysctl function"); before, it looks for an empty entry at
+ * the end. Handlers may not change it since 6.11 ("sysctl: treewide: constify the
+ * ctl_table argument of proc_handlers").
  */
 #ifdef NYM_HAVE_SYSCTL_SZ
-#define nym_register_sysctls register_net_sysctl_sz
+#define nym_register_sysctls(net, path, table, size) \
+	register_net_sysctl_sz(net, path, table, size)
+#define NYM_SYSCTL_ENTRIES(size)	size
 #else
-static inline struct ctl_table_header *
-nym_register_sysctls(struct net *net, const char *path, struct ctl_table *table,
-		     size_t size)
-{
-	return register_net_sysctl(net, path, table);
-}
+#define nym_register_sysctls(net, path, table, ...) \
+	register_net_sysctl(net, path, table)
+#define NYM_SYSCTL_ENTRIES(size)	((size) + 1)
 #endif
 #ifdef NYM_HAVE_CONST_CTL_TABLE
 #define nym_ctl_table const struct ctl_table

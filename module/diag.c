@@ -319,8 +319,8 @@ static int nym_diag_request(struct sk_buff *skb, struct nlmsghdr *nlh)
 	return nym_diag_one(skb, nlh);
 }
 
-/* The family is set when it is known. */
-static struct sock_diag_handler nym_diag_handler __ro_after_init = {
+static nym_set_once struct sock_diag_handler nym_diag_handler = {
+	.family = AF_NYM,
 	NYM_SOCK_DIAG_OWNER
 	.dump = nym_diag_request,
 };
@@ -333,7 +333,7 @@ int __init nym_diag_init(void)
 {
 	int err;
 
-	nym_diag_handler.family = nym_family;
+	nym_set_family(&nym_diag_handler);
 	err = sock_diag_register(&nym_diag_handler);
 	return err == -EBUSY ? -EEXIST : err;
 }
@@ -346,4 +346,4 @@ void nym_diag_exit(void)
 	sock_diag_unregister(&nym_diag_handler);
 }
 
-MODULE_ALIAS_NET_PF_PROTO_TYPE(PF_NETLINK, NETLINK_SOCK_DIAG, 18);
+MODULE_ALIAS_NET_PF_PROTO_TYPE(PF_NETLINK, NETLINK_SOCK_DIAG, AF_NYM);

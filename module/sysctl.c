@@ -267,6 +267,7 @@ static const struct ctl_table nym_sysctls[] = {
 int nym_sysctl_net_init(struct net *net)
 {
 	struct nym_net *nn = nym_net(net), *host = nym_net(&init_net);
+	const size_t n = ARRAY_SIZE(nym_sysctls);
 	struct ctl_table *table;
 
 	BUILD_BUG_ON(ARRAY_SIZE(nym_sysctls) != 4);
@@ -280,8 +281,7 @@ int nym_sysctl_net_init(struct net *net)
 		nn->max_files = READ_ONCE(host->max_files);
 	}
 
-	/* One more, empty: older kernels look for the end. */
-	table = kcalloc(ARRAY_SIZE(nym_sysctls) + 1, sizeof(*table), GFP_KERNEL);
+	table = kcalloc(NYM_SYSCTL_ENTRIES(n), sizeof(*table), GFP_KERNEL);
 	if (!table)
 		return -ENOMEM;
 	memcpy(table, nym_sysctls, sizeof(nym_sysctls));
@@ -295,8 +295,7 @@ int nym_sysctl_net_init(struct net *net)
 		table[1].extra2 = &host->max_parked;
 		table[2].extra2 = &host->max_files;
 	}
-	nn->sysctls = nym_register_sysctls(net, "net/nym", table,
-					   ARRAY_SIZE(nym_sysctls));
+	nn->sysctls = nym_register_sysctls(net, "net/nym", table, n);
 	if (nn->sysctls)
 		return 0;
 	kfree(table);
