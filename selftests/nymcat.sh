@@ -95,7 +95,7 @@ one_after_the_other() {
 		echo "client $i" | timeout 20 nymcat t/next || return
 	done
 	# One that breaks off is no harm.
-	perl -e 'socket($s, 18, 1, 0) && connect($s, pack("S a*", 18, "t/next")) or exit 1;
+	perl -e 'socket($s, $ENV{AF_NYM}, 1, 0) && connect($s, pack("S a*", $ENV{AF_NYM}, "t/next")) or exit 1;
 		syswrite($s, "cut\n"); exit 0' || return
 	echo "client 4" | timeout 20 nymcat t/next || return
 	soon holds out "client 1 client 2 client 3 cut client 4"
@@ -139,7 +139,7 @@ slow_reader() {
 # Takes one client; perl prints the length of each record.
 lengths() {
 	perl -e '$| = 1;
-		socket($s, 18, 5, 0) && bind($s, pack("S a*", 18, "t/rec")) && listen($s, 5) &&
+		socket($s, $ENV{AF_NYM}, 5, 0) && bind($s, pack("S a*", $ENV{AF_NYM}, "t/rec")) && listen($s, 5) &&
 		accept($c, $s) or exit 1;
 		print length($b), "\n" while defined(recv($c, $b, 99999, 0)) && length $b' >out
 }
@@ -165,7 +165,7 @@ records() {
 # An empty record is not the end.
 empty_records() {
 	serve_type -q t/empty nymcat -l -q t/empty >out
-	perl -e 'socket($s, 18, 5, 0) && connect($s, pack("S a*", 18, "t/empty")) or exit 1;
+	perl -e 'socket($s, $ENV{AF_NYM}, 5, 0) && connect($s, pack("S a*", $ENV{AF_NYM}, "t/empty")) or exit 1;
 		send($s, $_, 0) // exit 2 for "", "a", "", "", "b", ""' || return
 	wait "${servers# }" && [ "$(cat out)" = ab ]
 }
@@ -178,8 +178,8 @@ datagrams() {
 }
 
 answers() {
-	serve_type -u t/answer perl -e 'socket($s, 18, 2, 0) &&
-		bind($s, pack("S a*", 18, "t/answer")) or exit 1;
+	serve_type -u t/answer perl -e 'socket($s, $ENV{AF_NYM}, 2, 0) &&
+		bind($s, pack("S a*", $ENV{AF_NYM}, "t/answer")) or exit 1;
 		while (defined(my $from = recv($s, my $b, 999, 0))) {
 			send($s, length($b) . " bytes\n", 0, $from) for 1 .. 2;
 		}'

@@ -62,8 +62,8 @@ one_socket() {
 
 shared() {
 	serve t/share perl -e 'for my $i (0, 1) {
-			socket($s[$i], 18, 1, 0) && setsockopt($s[$i], 28281, 2, pack("i", 1)) &&
-			bind($s[$i], pack("S a*", 18, "t/share")) or exit 1;
+			socket($s[$i], $ENV{AF_NYM}, 1, 0) && setsockopt($s[$i], 28281, 2, pack("i", 1)) &&
+			bind($s[$i], pack("S a*", $ENV{AF_NYM}, "t/share")) or exit 1;
 		}
 		listen($_, 5) for @s;
 		sleep 100'
