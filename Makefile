@@ -41,6 +41,8 @@ help:
 	@echo 'make check-languages test the modules for Python, Perl, Ruby, Go, Rust and Node.js'
 	@echo 'make check-debug     the same on a kernel that checks itself, built first'
 	@echo 'make check-races     the same on a kernel that looks for data races'
+	@echo 'make kernel-patch    make a patch series for a kernel source tree'
+	@echo 'make check-kernel-patch  check it, and run the tests with nym built in'
 	@echo 'make coverage        measure how much of the module the tests run'
 	@echo 'make fuzz            random calls, millions of them, on such a kernel'
 	@echo 'make fuzz-others     the same with the fuzzers that Debian has'
@@ -57,6 +59,7 @@ help:
 	@echo
 	@echo 'KVER=RELEASE         build for this installed kernel, or'
 	@echo 'KDIR=DIRECTORY       build with these kernel headers'
+	@echo 'KSRC=DIRECTORY       that tree; default: Debian 12 has one (make kernel-patch)'
 	@echo 'KERNELS="6.1 6.12"   the kernels to check on: those, 7, 6.12-rt (make check)'
 	@echo 'KERNELS=6.1          the kernels to measure on; default: 6.12 (make bench, profile)'
 	@echo 'TRANSPORT=unix-dgram what to show; default: nym-stream (make profile)'
@@ -206,6 +209,23 @@ check-debug:
 check-races:
 	+@kernel=$$(qemu/debug-kernel kcsan) && KERNELS=$$kernel $(watched) PARTS=2 qemu/check
 
+# What a maintainer of the kernel would be sent, signed off by whoever runs this.
+# Without KSRC it is against Debian's source of 6.12.
+kernel-patch:
+	@qemu/install-deps build patch
+	@source=$(if $(KSRC),$(KSRC),$$(qemu/source)) && \
+	kernel-patch/make-series $$source build/kernel-patch && ls build/kernel-patch
+
+# Its author is nobody. A kernel is built from it, patch by patch, the first time.
+check-kernel-patch:
+	@qemu/install-deps build patch
+	+@source=$$(qemu/source) && series=build/check-kernel-patch && \
+	GIT_AUTHOR_NAME=nym GIT_AUTHOR_EMAIL=nym@localhost GIT_COMMITTER_NAME=nym \
+		GIT_COMMITTER_EMAIL=nym@localhost kernel-patch/make-series $$source $$series && \
+	kernel-patch/check $$source $$series && \
+	kernel=$$(qemu/debug-kernel in-tree $$series) && \
+	KERNELS=$$kernel $(watched) PARTS=2 qemu/check
+
 coverage:
 	+@$(watched) $(apart) qemu/coverage
 
@@ -245,4 +265,4 @@ clean:
 
 .PHONY: all help modules tools install install-user uninstall selftests languages demo shell boot \
 	scale bench profile check check-all check-languages check-debug check-packages check-races \
-	coverage fuzz fuzz-others lint docs clean
+	kernel-patch check-kernel-patch coverage fuzz fuzz-others lint docs clean

@@ -37,7 +37,8 @@ trouble() {
 		gives 3 nobody nymcat -l sys/mine && gives 3 nymcat -l t/mine &&
 		says 'already in use' && gives 3 nymcat -u t/mine && gives 3 nymcat -q t/mine &&
 		gives 3 nymcat -l -q t/mine && gives 3 nymcat --send-fd 77 t/mine &&
-		gives 3 sh -c 'nymcat t/mine <.' && gives 3 sh -c 'echo x | nymcat t/mine >/dev/full'
+		gives 3 sh -c 'nymcat t/mine <.' &&
+		gives 3 sh -c 'echo x | nymcat t/mine >/dev/full'
 }
 
 # both_ways TYPE: a file each way at once, unchanged.
@@ -95,7 +96,8 @@ one_after_the_other() {
 		echo "client $i" | timeout 20 nymcat t/next || return
 	done
 	# One that breaks off is no harm.
-	perl -e 'socket($s, $ENV{AF_NYM}, 1, 0) && connect($s, pack("S a*", $ENV{AF_NYM}, "t/next")) or exit 1;
+	perl -e 'socket($s, $ENV{AF_NYM}, 1, 0) &&
+		connect($s, pack("S a*", $ENV{AF_NYM}, "t/next")) or exit 1;
 		syswrite($s, "cut\n"); exit 0' || return
 	echo "client 4" | timeout 20 nymcat t/next || return
 	soon holds out "client 1 client 2 client 3 cut client 4"
@@ -139,7 +141,8 @@ slow_reader() {
 # Takes one client; perl prints the length of each record.
 lengths() {
 	perl -e '$| = 1;
-		socket($s, $ENV{AF_NYM}, 5, 0) && bind($s, pack("S a*", $ENV{AF_NYM}, "t/rec")) && listen($s, 5) &&
+		socket($s, $ENV{AF_NYM}, 5, 0) &&
+		bind($s, pack("S a*", $ENV{AF_NYM}, "t/rec")) && listen($s, 5) &&
 		accept($c, $s) or exit 1;
 		print length($b), "\n" while defined(recv($c, $b, 99999, 0)) && length $b' >out
 }
@@ -165,7 +168,8 @@ records() {
 # An empty record is not the end.
 empty_records() {
 	serve_type -q t/empty nymcat -l -q t/empty >out
-	perl -e 'socket($s, $ENV{AF_NYM}, 5, 0) && connect($s, pack("S a*", $ENV{AF_NYM}, "t/empty")) or exit 1;
+	perl -e 'socket($s, $ENV{AF_NYM}, 5, 0) &&
+		connect($s, pack("S a*", $ENV{AF_NYM}, "t/empty")) or exit 1;
 		send($s, $_, 0) // exit 2 for "", "a", "", "", "b", ""' || return
 	wait "${servers# }" && [ "$(cat out)" = ab ]
 }

@@ -62,7 +62,8 @@ one_socket() {
 
 shared() {
 	serve t/share perl -e 'for my $i (0, 1) {
-			socket($s[$i], $ENV{AF_NYM}, 1, 0) && setsockopt($s[$i], 28281, 2, pack("i", 1)) &&
+			socket($s[$i], $ENV{AF_NYM}, 1, 0) &&
+			setsockopt($s[$i], 28281, 2, pack("i", 1)) &&
 			bind($s[$i], pack("S a*", $ENV{AF_NYM}, "t/share")) or exit 1;
 		}
 		listen($_, 5) for @s;
@@ -87,7 +88,8 @@ connected() {
 	serve t/conn nymcat -l -k t/conn -- cat
 	nymcat t/conn <>open &
 	servers="$servers $!"
-	soon accepted t/conn && gives 0 nymctl ls -a && says ' t/conn :[0-9a-f]*$' && says ' :[0-9a-f]* t/conn$' &&
+	soon accepted t/conn && gives 0 nymctl ls -a &&
+		says ' t/conn :[0-9a-f]*$' && says ' :[0-9a-f]* t/conn$' &&
 		gives 0 nymctl ls && [ "$(grep -c t/conn out)" = 1 ]
 }
 
