@@ -23,7 +23,6 @@ from sphinx.addnodes import pending_xref
 from sphinx.util import logging
 
 LOG = logging.getLogger(__name__)
-MANUAL = {"af_nym": "7", "nymcat": "1", "nymctl": "1"}
 
 
 class ManualPage(Directive):
@@ -35,23 +34,22 @@ class ManualPage(Directive):
         path = os.path.join(env.srcdir, self.arguments[0])
         env.note_dependency(path)
         done = subprocess.run(
-            ["mandoc", "-W", "warning", "-T", "html", "-O", "fragment,toc,man=%N.%S.html", path],
+            ["mandoc", "-W", "warning", "-T", "html", "-O", "fragment,toc", path],
             capture_output=True, encoding="utf-8", check=False)
         for line in done.stderr.splitlines():
             LOG.warning("%s", line, location=(env.docname, self.lineno))
-        html = self.links(done.stdout)
+        html = self.links(done.stdout, env.srcdir)
         return [nodes.raw("", html, format="html")]
 
     @staticmethod
-    def links(html):
-        """Only to pages that are here; those of the system have no place to go."""
-        def keep(match):
-            name, section = match.group(1), match.group(2)
-            if MANUAL.get(name) == section:
+    def links(html, srcdir):
+        """Link to the pages of the manual that are here, too."""
+        def link(match):
+            name, section = match.groups()
+            if not os.path.exists(os.path.join(srcdir, f"{name}.{section}")):
                 return match.group(0)
-            return match.group(3)
-        return re.sub(r'<a class="Xr" href="([^"]*)\.(\d\w*)\.html">(.*?)</a>', keep, html,
-                      flags=re.S)
+            return f'<a href="{name}.html">{match.group(0)}</a>'
+        return re.sub(r"<b>([\w-]+)</b>\((\d)\)", link, html)
 
 
 class HeadComment(Directive):
