@@ -284,7 +284,7 @@ static void set_environment(void)
 	char *library = find_library(), *all = library;
 
 	if (strpbrk(library, ": "))
-		die(TROUBLE, "%s: cannot be preloaded from a path with a blank or a colon", library);
+		die(TROUBLE, "%s: a path with a blank or a colon cannot be preloaded", library);
 	/* What is preloaded already stays. */
 	if (others && *others && asprintf(&all, "%s:%s", library, others) < 0)
 		die(TROUBLE, "%s", strerror(errno));
