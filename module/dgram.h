@@ -54,7 +54,8 @@ struct nym_share {
  * @control: what goes along with it
  * @stamp: when it was queued, if the receiver asked; else 0
  * @data: the bytes, if they are few
- * @pages: what they are in otherwise: compound pages, all full but the last
+ * @pages: one entry, the first pages that they are in otherwise: compound pages, all
+ *	full but the last; each knows the next (dgram_memory.c)
  */
 struct nym_dgram {
 	struct list_head list;

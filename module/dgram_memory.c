@@ -19,55 +19,60 @@
 /* Together are at most 2^5 pages: with more there is little to gain. */
 #define NYM_DGRAM_ORDER_MAX	5
 
-/* The header, and a pointer to each page if none can be had together. */
-static size_t nym_dgram_head_size(size_t len)
-{
-	size_t size = sizeof(struct nym_dgram) + DIV_ROUND_UP(len, PAGE_SIZE) * sizeof(void *);
+/* The header, and where the first pages are. */
+#define NYM_DGRAM_LARGE_HEAD	(sizeof(struct nym_dgram) + sizeof(struct page *))
 
-	return size > KMALLOC_MAX_CACHE_SIZE ? PAGE_ALIGN(size) : kmalloc_size_roundup(size);
+/* Where the next ones are the pages themselves say. */
+static struct page *nym_dgram_next(struct page *page)
+{
+	return (struct page *)page_private(page);
 }
 
 /* nym_dgram_cost() of a large one. */
 u32 nym_dgram_cost_large(size_t len)
 {
-	return nym_dgram_head_size(len) + PAGE_ALIGN(len);
+	return kmalloc_size_roundup(NYM_DGRAM_LARGE_HEAD) + PAGE_ALIGN(len);
 }
 
-static void nym_dgram_put_pages(struct nym_dgram *d, size_t size)
+static void nym_dgram_put_pages(struct page *page)
 {
-	struct page **page = d->pages;
+	while (page) {
+		struct page *next = nym_dgram_next(page);
 
-	while (size) {
-		unsigned int order = compound_order(*page);
-
-		size -= PAGE_SIZE << order;
-		__free_pages(*page++, order);
+		set_page_private(page, 0);
+		__free_pages(page, compound_order(page));
+		page = next;
 	}
 }
 
-/* Pages for @size bytes. */
-static bool nym_dgram_get_pages(struct nym_dgram *d, size_t size)
+/* Pages for @size bytes, or NULL. */
+static struct page *nym_dgram_get_pages(size_t size)
 {
 	gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_NOWARN | __GFP_COMP;
+	struct page *first = NULL, *last = NULL, *page;
 	unsigned int order, most = NYM_DGRAM_ORDER_MAX;
-	struct page **page = d->pages;
-	size_t left = size;
 
-	while (left) {
-		order = min_t(unsigned int, ilog2(left >> PAGE_SHIFT), most);
+	while (size) {
+		order = min_t(unsigned int, ilog2(size >> PAGE_SHIFT), most);
 		/* Nobody is to wait for pages to be next to each other. */
-		*page = alloc_pages(order ? gfp & ~__GFP_DIRECT_RECLAIM : gfp, order);
-		if (*page) {
-			page++;
-			left -= PAGE_SIZE << order;
-		} else if (order) {
+		page = alloc_pages(order ? gfp & ~__GFP_DIRECT_RECLAIM : gfp, order);
+		if (!page && order) {
 			most = order - 1;
-		} else {
-			nym_dgram_put_pages(d, size - left);
-			return false;
+			continue;
 		}
+		if (!page) {
+			nym_dgram_put_pages(first);
+			return NULL;
+		}
+		set_page_private(page, 0);
+		if (last)
+			set_page_private(last, (unsigned long)page);
+		else
+			first = page;
+		last = page;
+		size -= PAGE_SIZE << order;
 	}
-	return true;
+	return first;
 }
 
 /**
@@ -81,10 +86,13 @@ struct nym_dgram *nym_dgram_memory_large(size_t len)
 {
 	struct nym_dgram *d;
 
-	d = kvmalloc(nym_dgram_head_size(len), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
-	if (!d || nym_dgram_get_pages(d, PAGE_ALIGN(len)))
+	d = kmalloc(NYM_DGRAM_LARGE_HEAD, GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+	if (!d)
+		return NULL;
+	d->pages[0] = nym_dgram_get_pages(PAGE_ALIGN(len));
+	if (d->pages[0])
 		return d;
-	kvfree(d);
+	kfree(d);
 	return NULL;
 }
 
@@ -96,19 +104,19 @@ struct nym_dgram *nym_dgram_memory_large(size_t len)
  */
 void nym_dgram_memory_free_large(struct nym_dgram *d)
 {
-	nym_dgram_put_pages(d, PAGE_ALIGN(d->len));
-	kvfree(d);
+	nym_dgram_put_pages(d->pages[0]);
+	kfree(d);
 }
 
 /* nym_dgram_fill() of a large one. */
 bool nym_dgram_fill_large(struct nym_dgram *d, struct iov_iter *from)
 {
-	struct page **page = d->pages;
+	struct page *page = d->pages[0];
 	size_t done, copied, n;
 
-	for (done = 0; done < d->len; done += n) {
-		n = min_t(size_t, d->len - done, page_size(*page));
-		copied = _copy_from_iter(page_address(*page++), n, from);
+	for (done = 0; done < d->len; done += n, page = nym_dgram_next(page)) {
+		n = min_t(size_t, d->len - done, page_size(page));
+		copied = _copy_from_iter(page_address(page), n, from);
 		if (copied < n) {
 			iov_iter_revert(from, done + copied);
 			return false;
@@ -120,12 +128,12 @@ bool nym_dgram_fill_large(struct nym_dgram *d, struct iov_iter *from)
 /* nym_dgram_fetch() of a large one. */
 bool nym_dgram_fetch_large(const struct nym_dgram *d, struct iov_iter *to, size_t len)
 {
-	struct page *const *page = d->pages;
+	struct page *page = d->pages[0];
 	size_t done, n;
 
-	for (done = 0; done < len; done += n) {
-		n = min_t(size_t, len - done, page_size(*page));
-		if (_copy_to_iter(page_address(*page++), n, to) < n)
+	for (done = 0; done < len; done += n, page = nym_dgram_next(page)) {
+		n = min_t(size_t, len - done, page_size(page));
+		if (_copy_to_iter(page_address(page), n, to) < n)
 			return false;
 	}
 	return true;
