@@ -39,6 +39,7 @@ help:
 	@echo 'make check           build and run all tests in QEMU'
 	@echo 'make check-all       the same, also on the newest kernel and with PREEMPT_RT'
 	@echo 'make check-languages test the modules for Python, Perl, Ruby, Go, Rust and Node.js'
+	@echo 'make check-programs  test PostgreSQL, Redis, nginx and others with nymify'
 	@echo 'make check-debug     the same on a kernel that checks itself, built first'
 	@echo 'make check-races     the same on a kernel that looks for data races'
 	@echo 'make kernel-patch    make a patch series for a kernel source tree'
@@ -194,6 +195,12 @@ check-languages: languages
 	+@KERNELS='$(bench_kernels)' TESTS=languages.sh LANGUAGES=1 CHECK_TIMEOUT=1200 \
 		TEST_TIMEOUT=900 qemu/check
 
+# Likewise. Emulated, a database takes its time.
+check-programs:
+	@qemu/install-deps programs
+	+@KERNELS='$(bench_kernels)' TESTS=programs.sh PROGRAMS=1 CHECK_TIMEOUT=2400 \
+		TEST_TIMEOUT=2000 qemu/check
+
 # Everything again where memory, locks and leaks are watched, or data races. A
 # kernel is built for it the first time. It is some times slower.
 watched = TESTS='$(TESTS)' CHECK_TIMEOUT=3600 TEST_TIMEOUT=1200 TEST_SLOWER=8
@@ -264,5 +271,6 @@ clean:
 	rm -rf build
 
 .PHONY: all help modules tools install install-user uninstall selftests languages demo shell boot \
-	scale bench profile check check-all check-languages check-debug check-packages check-races \
-	kernel-patch check-kernel-patch coverage fuzz fuzz-others lint docs clean
+	scale bench profile check check-all check-languages check-programs check-debug \
+	check-packages check-races kernel-patch check-kernel-patch coverage fuzz fuzz-others lint \
+	docs clean
