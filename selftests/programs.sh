@@ -363,7 +363,7 @@ counted() {
 
 python_works() {
 	before=$(counted binds)
-	TMPDIR=$PWD timeout -k 5 500 nymify -m "$PWD/*=p/*" -m '@*=p/@/*' \
+	TMPDIR=$PWD timeout -k 5 500 nymify -m "$PWD/*=p/*" -m '@*=abs/*' \
 		/usr/bin/python3 -m test -v test_socket \
 		-m '*Unix*' -m '*UNIX*' -m '*unix*' -m '*AbstractNamespace*' >out 2>&1
 	status=$?
@@ -374,7 +374,7 @@ python_works() {
 # stress OPTION...
 stress() {
 	LD_PRELOAD=$here/unix-protocol.so timeout -k 5 200 nymify -p -m "$PWD/*=p/*" -m '/tmp/*=p/*' \
-		-m '@*=p/@/*' stress-ng --temp-path "$PWD" --verify -t 100 "$@" >out 2>&1 &&
+		-m '@*=abs/*' stress-ng --temp-path "$PWD" --verify -t 100 "$@" >out 2>&1 &&
 		grep 'successful run completed' out && ! grep -i -E 'fail|skipp' out && return
 	cat out
 	return 1
