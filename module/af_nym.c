@@ -37,8 +37,9 @@ static void nym_sock_list(struct sock *sk)
 	struct nym_bucket *bucket = nym_sock_bucket(sk);
 
 	spin_lock(&bucket->lock);
-	hlist_add_head_rcu(&sk->sk_node, &bucket->head);
+	hlist_add_head(&sk->sk_node, &bucket->head);
 	spin_unlock(&bucket->lock);
+	sock_prot_inuse_add(sock_net(sk), sk->sk_prot, 1);
 	nym_stat_inc(nym_net(sock_net(sk)), NYM_STAT_SOCKETS);
 }
 
@@ -47,17 +48,17 @@ static void nym_sock_unlist(struct sock *sk)
 	struct nym_bucket *bucket = nym_sock_bucket(sk);
 
 	spin_lock(&bucket->lock);
-	hlist_del_init_rcu(&sk->sk_node);
+	hlist_del_init(&sk->sk_node);
 	spin_unlock(&bucket->lock);
+	sock_prot_inuse_add(sock_net(sk), sk->sk_prot, -1);
 	nym_stat_add(nym_net(sock_net(sk)), NYM_STAT_SOCKETS, -1);
 }
 
-/* Runs a grace period after the last reference has gone. */
+/* The last reference has gone, a grace period ago with SOCK_RCU_FREE. */
 static void nym_sock_destruct(struct sock *sk)
 {
 	nym_endpoint_put(nym_sk(sk)->ep);
 	kfree(nym_sk(sk)->member);
-	sock_prot_inuse_add(sock_net(sk), sk->sk_prot, -1);
 }
 
 static struct proto nym_proto = {
@@ -91,13 +92,11 @@ struct sock *nym_sock_alloc(struct net *net, struct socket *sock, int type,
 	if (!sk)
 		return NULL;
 	sock_init_data(sock, sk);
-	sock_set_flag(sk, SOCK_RCU_FREE);
 	sk->sk_type = type;
 	sk->sk_destruct = nym_sock_destruct;
 	sk->sk_max_ack_backlog = 0;
 	if (type == SOCK_DGRAM)
 		nym_dgram_init(sk);
-	sock_prot_inuse_add(net, sk->sk_prot, 1);
 	nym_sock_list(sk);
 	return sk;
 }
@@ -127,11 +126,10 @@ static int nym_release(struct socket *sock)
 	nym_unbind(sk);
 	if (sk->sk_type == SOCK_DGRAM)
 		nym_dgram_close(sk);
-	else
-		nym_call_close(sk);
 	sock_orphan(sk);
 	sock->sk = NULL;
-	sock_put(sk);
+	if (!nym_call_close(sk))
+		sock_put(sk);
 	return 0;
 }
 

@@ -27,13 +27,19 @@
  *   dsk->lock       a datagram socket's queue; spins, two never nest (dgram.h)
  *   nym_files_lock  which sockets are in flight and where (files.c); innermost
  *   sk_peer_lock    a socket's peer credentials; innermost, spins
- *   bucket lock     a chain of the list of all sockets; innermost, spins
+ *   bucket lock     a chain of the list of all sockets; spins. Who describes them
+ *                   holds it around loan_lock (loan.c) or dsk->lock; else it is
+ *                   innermost.
  *   the rhashtable's own, of a bucket of users (user.c); innermost, also inside
  *                   ep->lock
  *
  * Lifetimes
- *   socket    RCU (SOCK_RCU_FREE). Another socket is reached only through
- *             conn->end[].sk or ep->members, under RCU, and never locked.
+ *   socket    its last reference is its file's, and passes to its conn with
+ *             release() if the other side has a socket, which may look until
+ *             both are released. Who reaches it in another way does so under
+ *             RCU: one that has a name, through ep->members, one that takes
+ *             datagrams, and one whose call came to nothing or is pending, are
+ *             SOCK_RCU_FREE. No socket is ever locked through another.
  *   member    its socket's, in a list that is read under RCU.
  *   endpoint  counted: one reference for each socket that is bound to it (held
  *             until the socket is destroyed), for each conn end that has its
@@ -41,8 +47,10 @@
  *             linger. The table holds none: the last one takes it out. Freed
  *             after a grace period, so lookups need only RCU and inc_not_zero.
  *   conn      counted: one reference for each side, the called side's being
- *             held by the backlog until accept(). Freed after a grace period,
- *             because poll() looks at a call without a lock.
+ *             held by the backlog until accept(). Whoever looks at it has one
+ *             of them or locks the bucket of a socket that has one, which is
+ *             taken out of there before it lets go. But a call that came to
+ *             nothing is freed after a grace period, because poll() may look.
  *   user      counted: one reference for each of its descriptors' messages in
  *             flight, its names and the calls that it is charged for. The last
  *             one takes it out of its table; freed after a grace period.
@@ -247,9 +255,10 @@ struct nym_endpoint {
  * @NYM_CALL_PARKED: waits for the name, or for room in the backlog
  * @NYM_CALL_PENDING: in the backlog; the client is connected
  * @NYM_CALL_ACCEPTED: out of the backlog, accepted or dropped with it
- * @NYM_CALL_REFUSED: was parked, and came to nothing
+ * @NYM_CALL_REFUSED: came to nothing, at once or after having been parked
  *
- * Written under the endpoint's lock (release), read without (acquire).
+ * Written under the endpoint's lock (release), or by the caller if no backlog has
+ * it; read without (acquire).
  */
 enum nym_call {
 	NYM_CALL_PARKED,
@@ -260,7 +269,7 @@ enum nym_call {
 
 /**
  * struct nym_end - one side of a connection
- * @sk: its socket; NULL before accept() and after release; RCU
+ * @sk: its socket; NULL before accept() and if its call came to nothing; RCU
  * @ep: where its name comes from, or NULL
  * @id: if @ep is NULL, the number the kernel chose for its name
  *
@@ -289,7 +298,7 @@ struct nym_end {
  * @error: why it was refused; before the state says so
  * @reign: under which reign of the name the caller has permission; 0 for none
  * @queue: in the backlog; the endpoint's lock
- * @rcu: frees it, when it is in no queue any more
+ * @rcu: frees it, if its call came to nothing and it is in no queue any more
  * @refusable: if parked: among those that may be refused; likewise
  * @caller: whose it is, while in the backlog; likewise
  * @user: who is charged for it while it is parked, or too much for the member
@@ -363,7 +372,7 @@ static inline struct nym_sock *nym_sk(const struct sock *sk)
 
 /**
  * struct nym_bucket - one chain of the list of all sockets of a namespace
- * @lock: protects @head for writing; readers use RCU
+ * @lock: protects @head, and that sockets in it keep their conns
  * @head: the sockets, linked by sk_node
  */
 struct nym_bucket {
@@ -653,7 +662,7 @@ int nym_connect(struct socket *sock, struct nym_sockaddr *addr, int len, int fla
 int nym_accept(struct socket *sock, struct socket *newsock, int flags,
 	       bool kern);
 void nym_call_settle(struct sock *sk);
-void nym_call_close(struct sock *sk);
+bool nym_call_close(struct sock *sk);
 struct nym_conn *nym_call_peek(struct sock *sk, bool *parked);
 
 /* conn.c */

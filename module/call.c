@@ -73,14 +73,21 @@ out:
 	return err;
 }
 
+/* The conn does not lead to the socket any more, which outlives who was led there. */
+static void nym_call_forget(struct sock *sk, struct nym_conn *call)
+{
+	sock_set_flag(sk, SOCK_RCU_FREE);
+	RCU_INIT_POINTER(call->end[nym_sk(sk)->side].sk, NULL);
+}
+
 /*
  * Lets go of a call that came to nothing. Who refused it may be about to wake
- * its socket, so the socket must not be found in it any more.
+ * its socket.
  */
 static void nym_call_drop(struct sock *sk, struct nym_conn *call)
 {
 	RCU_INIT_POINTER(nym_sk(sk)->call, NULL);
-	RCU_INIT_POINTER(call->end[NYM_CALLER].sk, NULL);
+	nym_call_forget(sk, call);
 	nym_conn_put(call);
 }
 
@@ -130,9 +137,9 @@ void nym_call_settle(struct sock *sk)
  * @sk: the socket
  * @parked: is set if the call is still parked
  *
- * Context: rcu_read_lock() held; no other lock
+ * Context: rcu_read_lock() held, and the socket's file or its bucket's lock
  * Return: the conn of a call that is parked or has become a connection, alive
- * until rcu_read_unlock(); NULL if there is none
+ * as long as these are; NULL if there is none
  */
 struct nym_conn *nym_call_peek(struct sock *sk, bool *parked)
 {
@@ -151,23 +158,32 @@ struct nym_conn *nym_call_peek(struct sock *sk, bool *parked)
  * nym_call_close() - let go of a socket's call, or of its connection
  * @sk: a socket that is being released
  *
- * Context: sleeps; no other call on the socket can run
+ * Context: sleeps; no other call on the socket can run, and it is not listed
+ * Return: true if its connection has taken over its last reference
  */
-void nym_call_close(struct sock *sk)
+bool nym_call_close(struct sock *sk)
 {
 	struct nym_conn *call = rcu_dereference_protected(nym_sk(sk)->call, 1);
+	int side = nym_sk(sk)->side;
+	bool kept;
 
 	if (!call)
-		return;
+		return false;
 	if (!nym_sk(sk)->conn &&
 	    (nym_backlog_withdraw(call->end[NYM_CALLED].ep, call) ||
 	     nym_call_get(call) == NYM_CALL_REFUSED)) {
 		nym_call_drop(sk, call);
-		return;
+		return false;
 	}
-	/* Before the conn may go: sock_diag still looks at the socket. */
-	RCU_INIT_POINTER(nym_sk(sk)->call, NULL);
-	nym_conn_close(call, nym_sk(sk)->side, false);
+	/*
+	 * A pending call must not keep it: a socket keeps its namespace, that the
+	 * names that linger, and one of them perhaps the call.
+	 */
+	kept = rcu_access_pointer(call->end[!side].sk);
+	if (!kept)
+		nym_call_forget(sk, call);
+	nym_conn_close(call, side, false);
+	return kept;
 }
 
 /* Everything that can fail or sleep, before the endpoint is locked. */
@@ -239,6 +255,7 @@ static int nym_connect_endpoint(struct sock *sk, struct nym_endpoint *ep)
 	err = nym_backlog_submit(ep, call);
 	if (err) {
 		/* The backlog has not taken its reference. */
+		nym_call_set(call, NYM_CALL_REFUSED);
 		nym_conn_put(call);
 		nym_call_end(sk, call);
 	}

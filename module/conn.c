@@ -4,8 +4,10 @@
  * other, and how each lets go.
  *
  * A side reaches the other's socket only to wake it, to leave an error or to
- * say who is there, under RCU and without its lock. Everything else passes
- * through the rings.
+ * say who is there, without its lock. Everything else passes through the rings.
+ * A socket that is released leaves its last reference to the conn, so it stays
+ * as long as the other side could look; if there is no other socket yet, a grace
+ * period has to do.
  */
 #include <linux/cred.h>
 #include <linux/pid.h>
@@ -42,6 +44,15 @@ static void nym_conn_free_rcu(struct rcu_head *rcu)
 			container_of(rcu, struct nym_conn, rcu));
 }
 
+static void nym_end_put(struct nym_end *end)
+{
+	struct sock *sk = rcu_dereference_protected(end->sk, 1);
+
+	nym_endpoint_put(end->ep);
+	if (sk)
+		sock_put(sk);
+}
+
 /**
  * nym_conn_put() - drop a side's reference
  * @conn: the connection
@@ -52,15 +63,18 @@ void nym_conn_put(struct nym_conn *conn)
 {
 	if (!refcount_dec_and_test(&conn->ref))
 		return;
-	/* The pages must not wait: poll() only looks at the conn itself. */
 	nym_chunks_destroy(&conn->ring[NYM_CALLER]);
 	nym_chunks_destroy(&conn->ring[NYM_CALLED]);
-	nym_endpoint_put(conn->end[NYM_CALLER].ep);
-	nym_endpoint_put(conn->end[NYM_CALLED].ep);
 	nym_call_uncharge(conn);
 	put_pid(conn->pid);
 	put_cred(conn->cred);
-	call_rcu(&conn->rcu, nym_conn_free_rcu);
+	nym_end_put(&conn->end[NYM_CALLER]);
+	nym_end_put(&conn->end[NYM_CALLED]);
+	/* poll() may be looking at a call that its socket has let go of. */
+	if (conn->state == NYM_CALL_REFUSED)
+		call_rcu(&conn->rcu, nym_conn_free_rcu);
+	else
+		kmem_cache_free(nym_conn_cache, conn);
 }
 
 /**
@@ -187,13 +201,27 @@ static void nym_conn_reset(struct nym_conn *conn, int side)
 	rcu_read_unlock();
 }
 
+/* Tells the other side that this one goes, after it has been marked as dead. */
+static void nym_conn_part(struct nym_conn *conn, int side, bool reset)
+{
+	/*
+	 * Pairs with the barrier in nym_published(): either we see what
+	 * was sent, or the sender sees that nobody will read it.
+	 */
+	smp_mb();
+	/* What came after the reader was told the end was never sent. */
+	if (reset || nym_recv_queued(&conn->ring[!side]))
+		nym_conn_reset(conn, !side);
+	nym_conn_shutdown(conn, side, SHUTDOWN_MASK);
+}
+
 /**
  * nym_conn_close() - let go of one side
  * @conn: the connection
  * @side: the side; nobody else acts for it any more
  * @reset: its socket never came to be, so the other gets ECONNRESET
  *
- * Drops the side's reference.
+ * Drops the side's reference; its socket's, if the conn has that, goes with it.
  *
  * A sender that still sends, against this: one of them sees that the bytes are
  * not read. If they are drained in between, nym_ring_is_lost() tells.
@@ -213,19 +241,10 @@ void nym_conn_close(struct nym_conn *conn, int side, bool reset)
 {
 	struct nym_ring *in = &conn->ring[!side];
 
-	RCU_INIT_POINTER(conn->end[side].sk, NULL);
-
 	WRITE_ONCE(in->dead, 1);
-	/*
-	 * Pairs with the barrier in nym_published(): either we see what
-	 * was sent, or the sender sees that nobody will read it.
-	 */
-	smp_mb();
-	/* What came after the reader was told the end was never sent. */
-	if (reset || nym_recv_queued(in))
-		nym_conn_reset(conn, !side);
-
-	nym_conn_shutdown(conn, side, SHUTDOWN_MASK);
+	/* Who is gone, or about to go, has nobody to be told. */
+	if (!READ_ONCE(conn->ring[side].dead))
+		nym_conn_part(conn, side, reset);
 	nym_marks_drain(&conn->marks[!side], in);
 	nym_ring_drain(in);
 	nym_conn_put(conn);

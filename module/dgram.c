@@ -724,6 +724,7 @@ void nym_dgram_init(struct sock *sk)
 	struct nym_dgram_sock *dsk = nym_dgram_sk(sk);
 
 	BUILD_BUG_ON(offsetof(struct nym_dgram_sock, nsk) != 0);
+	sock_set_flag(sk, SOCK_RCU_FREE);
 	spin_lock_init(&dsk->lock);
 	seqcount_spinlock_init(&dsk->moves, &dsk->lock);
 	INIT_LIST_HEAD(&dsk->queue);

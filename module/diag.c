@@ -2,12 +2,12 @@
 /*
  * sock_diag: the sockets of a network namespace, over netlink.
  *
- * Sockets are walked and described under RCU, without any of their locks, but
- * for the innermost one of a datagram socket's peer; nothing sleeps meanwhile.
- * The socket of a single request is held while its answer is made. A dump is
- * made in pieces: where it goes on is a bucket and an index in it, so that n
- * sockets take about n steps. Whether a name may be seen is asked as who opened
- * the netlink socket.
+ * Sockets are walked and described without any of their locks, but for the one of
+ * a datagram socket's queue. Their bucket is locked meanwhile, so that none of
+ * them lets go of its connection, and RCU is held for what else they lead to. A
+ * dump is made in pieces: where it goes on is a bucket and an index in it, so
+ * that n sockets take about n steps. Whether a name may be seen is asked as who
+ * opened the netlink socket.
  */
 #include <linux/cred.h>
 #include <linux/fs.h>
@@ -103,7 +103,7 @@ static int nym_diag_put_owner(struct sk_buff *skb, const struct nym_diag_ask *as
 	return nla_put(skb, NYM_DIAG_OWNER, sizeof(owner), &owner);
 }
 
-/* 0 or -EMSGSIZE; under RCU. @conn is the socket's, or what it calls if @parked. */
+/* 0 or -EMSGSIZE; the bucket is locked. @conn is the socket's, or what it calls if @parked. */
 static int nym_diag_put(struct sk_buff *skb, const struct nym_diag_ask *ask,
 			struct sock *sk, const struct inode *inode,
 			const struct nym_conn *conn, bool parked)
@@ -130,7 +130,7 @@ static int nym_diag_put(struct sk_buff *skb, const struct nym_diag_ask *ask,
 
 /*
  * Describes a socket: 0; -EMSGSIZE if there is no room left. Nothing is added
- * then, or if it is in none of the wanted @states. Under RCU.
+ * then, or if it is in none of the wanted @states. The bucket is locked.
  */
 static int nym_diag_fill(struct sk_buff *skb, const struct nym_diag_ask *ask,
 			 struct sock *sk, const struct inode *inode, u32 states)
@@ -164,7 +164,7 @@ static int nym_diag_fill(struct sk_buff *skb, const struct nym_diag_ask *ask,
 	return 0;
 }
 
-/* NULL for a socket that is being made or released. Under RCU. */
+/* NULL for a socket that is being made. The bucket is locked. */
 static const struct inode *nym_diag_inode(const struct sock *sk)
 {
 	struct socket *sock = READ_ONCE(sk->sk_socket);
@@ -175,7 +175,7 @@ static const struct inode *nym_diag_inode(const struct sock *sk)
 /* Those of one bucket from @index on; @index is set to where to go on. */
 static int nym_diag_dump_bucket(struct sk_buff *skb,
 				const struct nym_diag_ask *ask,
-				const struct hlist_head *head, long *index)
+				struct nym_bucket *bucket, long *index)
 {
 	const struct inode *inode;
 	struct sock *sk;
@@ -183,7 +183,8 @@ static int nym_diag_dump_bucket(struct sk_buff *skb,
 	long i = 0;
 
 	rcu_read_lock();
-	sk_for_each_rcu(sk, head) {
+	spin_lock(&bucket->lock);
+	sk_for_each(sk, &bucket->head) {
 		if (i++ < *index)
 			continue;
 		inode = nym_diag_inode(sk);
@@ -194,6 +195,7 @@ static int nym_diag_dump_bucket(struct sk_buff *skb,
 			break;
 		*index = i;
 	}
+	spin_unlock(&bucket->lock);
 	rcu_read_unlock();
 	return err;
 }
@@ -213,8 +215,7 @@ static int nym_diag_dump(struct sk_buff *skb, struct netlink_callback *cb)
 	long bucket = cb->args[0], index = cb->args[1];
 
 	for (; bucket < NYM_SOCK_BUCKETS; bucket++, index = 0) {
-		if (nym_diag_dump_bucket(skb, &ask, &nn->sockets[bucket].head,
-					 &index))
+		if (nym_diag_dump_bucket(skb, &ask, &nn->sockets[bucket], &index))
 			break;
 		cond_resched();
 	}
@@ -223,57 +224,43 @@ static int nym_diag_dump(struct sk_buff *skb, struct netlink_callback *cb)
 	return skb->len;
 }
 
-static struct sock *nym_diag_find_in(const struct hlist_head *head, u32 ino)
+/*
+ * Describes a socket if it is in this bucket: 0; -ENOENT if not; -ESTALE if it is
+ * another one with the same number.
+ */
+static int nym_diag_fill_from(struct sk_buff *skb, const struct nym_diag_ask *ask,
+			      struct nym_bucket *bucket)
 {
 	const struct inode *inode;
 	struct sock *sk;
-
-	rcu_read_lock();
-	sk_for_each_rcu(sk, head) {
-		inode = nym_diag_inode(sk);
-		if (inode && inode->i_ino == ino &&
-		    refcount_inc_not_zero(&sk->sk_refcnt))
-			break;
-	}
-	rcu_read_unlock();
-	return sk;
-}
-
-/* The socket with a reference, or NULL. */
-static struct sock *nym_diag_find(struct net *net, u32 ino)
-{
-	struct nym_net *nn = nym_net(net);
-	struct sock *sk = NULL;
-	int i;
-
-	for (i = 0; i < NYM_SOCK_BUCKETS && !sk; i++) {
-		sk = nym_diag_find_in(&nn->sockets[i].head, ino);
-		cond_resched();
-	}
-	return sk;
-}
-
-/* The answer about a socket that is held: a message, or an error. */
-static struct sk_buff *nym_diag_answer(const struct nym_diag_ask *ask,
-				       struct sock *sk)
-{
-	const struct inode *inode;
-	struct sk_buff *skb;
 	int err = -ENOENT;
 
-	skb = nlmsg_new(sizeof(struct nym_diag_msg) + NYM_DIAG_ROOM, GFP_KERNEL);
-	if (!skb)
-		return ERR_PTR(-ENOMEM);
 	rcu_read_lock();
-	/* It may have been released since it was found. */
-	inode = nym_diag_inode(sk);
-	if (inode)
-		err = nym_diag_fill(skb, ask, sk, inode, ~0);
+	spin_lock(&bucket->lock);
+	sk_for_each(sk, &bucket->head) {
+		inode = nym_diag_inode(sk);
+		if (!inode || inode->i_ino != ask->req->ino)
+			continue;
+		err = sock_diag_check_cookie(sk, ask->req->cookie);
+		if (!err)
+			err = nym_diag_fill(skb, ask, sk, inode, ~0);
+		break;
+	}
+	spin_unlock(&bucket->lock);
 	rcu_read_unlock();
-	if (!err)
-		return skb;
-	nlmsg_free(skb);
-	return ERR_PTR(err);
+	return err;
+}
+
+static int nym_diag_fill_one(struct sk_buff *skb, const struct nym_diag_ask *ask)
+{
+	struct nym_net *nn = nym_net(ask->net);
+	int i, err = -ENOENT;
+
+	for (i = 0; i < NYM_SOCK_BUCKETS && err == -ENOENT; i++) {
+		err = nym_diag_fill_from(skb, ask, &nn->sockets[i]);
+		cond_resched();
+	}
+	return err;
 }
 
 static int nym_diag_one(struct sk_buff *in, const struct nlmsghdr *nlh)
@@ -286,21 +273,18 @@ static int nym_diag_one(struct sk_buff *in, const struct nlmsghdr *nlh)
 		.seq = nlh->nlmsg_seq,
 	};
 	struct sk_buff *skb;
-	struct sock *sk;
 	int err;
 
 	if (!ask.req->ino)
 		return -EINVAL;
-	sk = nym_diag_find(ask.net, ask.req->ino);
-	if (!sk)
-		return -ENOENT;
-	err = sock_diag_check_cookie(sk, ask.req->cookie);
-	if (!err) {
-		skb = nym_diag_answer(&ask, sk);
-		err = PTR_ERR_OR_ZERO(skb);
-	}
-	sock_put(sk);
-	return err ? err : nlmsg_unicast(ask.net->diag_nlsk, skb, ask.portid);
+	skb = nlmsg_new(sizeof(struct nym_diag_msg) + NYM_DIAG_ROOM, GFP_KERNEL);
+	if (!skb)
+		return -ENOMEM;
+	err = nym_diag_fill_one(skb, &ask);
+	if (!err)
+		return nlmsg_unicast(ask.net->diag_nlsk, skb, ask.portid);
+	nlmsg_free(skb);
+	return err;
 }
 
 static int nym_diag_request(struct sk_buff *skb, struct nlmsghdr *nlh)

@@ -71,7 +71,7 @@ static void nym_info_conn(const struct sock *sk, struct nym_conn *conn,
 	info->bytes_sent = READ_ONCE(out->sent);
 	info->bytes_received = READ_ONCE(in->received);
 	info->queued = nym_ring_unread(in);
-	info->queue_limit = peer ? nym_sock_limit(peer) : 0;
+	info->queue_limit = peer && !READ_ONCE(out->dead) ? nym_sock_limit(peer) : 0;
 }
 
 /* Of a socket that is bound, but not connected. */
@@ -96,7 +96,7 @@ static void nym_info_calls(const struct sock *sk, const struct nym_endpoint *ep,
  * @sk: the socket
  * @info: is set
  *
- * Context: rcu_read_lock() held
+ * Context: as nym_call_peek()
  */
 void nym_info_fill(struct sock *sk, struct nym_info *info)
 {

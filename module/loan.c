@@ -23,7 +23,7 @@
  * to under it with page faults disabled, so a reader whose pages are not there
  * does not keep the writer from ending its loan. Inside it is that of the chunks'
  * list. It is taken inside the ring's wlock by the writer, inside its rlock by the
- * reader, and alone by those who only look.
+ * reader, and by those who only look, who hold none or that of a bucket of sockets.
  *
  * From nym_loan_lend() to nym_loan_end() wlock is held by others only to find that
  * there is no room, or by nym_loan_show(), and nobody copies from user memory under

@@ -112,6 +112,8 @@ struct nym_member *nym_member_alloc(struct sock *sk)
 	member = kzalloc(sizeof(*member), GFP_KERNEL_ACCOUNT);
 	if (!member)
 		return NULL;
+	/* Its name leads others to it, and to the member. */
+	sock_set_flag(sk, SOCK_RCU_FREE);
 	INIT_LIST_HEAD(&member->pending);
 	member->sk = sk;
 	/* A socket that gets a name by sending: fchown() may be storing it. */

@@ -43,13 +43,14 @@ int nym_name_parse(struct nym_name *name, const void *addr, int len)
 
 	len -= NYM_ADDR_HEAD;
 	for (i = 0; i < len && snym->snym_name[i]; i++) {
-		unsigned char c = snym->snym_name[i];
+		u8 c = snym->snym_name[i];
 
-		if (c <= ' ' || c > '~' || c == '@' || i == NYM_NAME_MAX)
+		/* From the first printable one: what is smaller wraps around. */
+		if ((u8)(c - '!') > '~' - '!' || c == '@')
 			return -EINVAL;
 		name->text[i] = c;
 	}
-	if (!i)
+	if (!i || i > NYM_NAME_MAX)
 		return -EINVAL;
 	name->text[i] = '\0';
 	name->len = i;

@@ -2,10 +2,12 @@
 /*
  * /proc/net/nym: one line for each socket of a network namespace.
  *
- * The sockets are walked under RCU, without any of their locks: a line is a
- * snapshot of one socket, the file as a whole is not. A position is a bucket
- * and an index in it, so that reading n sockets takes about n steps and not
- * the square of it. Whether a name may be seen is asked as who opened the file.
+ * The sockets are walked without any of their locks: a line is a snapshot of one
+ * socket, the file as a whole is not. From start to stop one bucket is locked, so
+ * that no socket in it lets go of its connection, and RCU is held for what else
+ * it leads to. A position is a bucket and an index in it, so that reading n
+ * sockets takes about n steps and not the square of it. Whether a name may be
+ * seen is asked as who opened the file.
  */
 #include <linux/fs.h>
 #include <linux/proc_fs.h>
@@ -18,6 +20,32 @@
 #define NYM_POS_BITS	48
 #define NYM_POS(bucket, index)	((loff_t)(bucket) << NYM_POS_BITS | ((index) + 1))
 
+/**
+ * struct nym_proc_walk - how far a reader of the file has come
+ * @p: the kernel's, must be first
+ * @bucket: what is locked
+ */
+struct nym_proc_walk {
+	struct seq_net_private p;
+	struct nym_bucket *bucket;
+};
+
+static void nym_proc_lock(struct nym_proc_walk *walk, struct nym_bucket *bucket)
+	__acquires(RCU) __acquires(&bucket->lock)
+{
+	rcu_read_lock();
+	spin_lock(&bucket->lock);
+	walk->bucket = bucket;
+}
+
+static void nym_proc_unlock(struct nym_proc_walk *walk)
+	__releases(&walk->bucket->lock) __releases(RCU)
+{
+	spin_unlock(&walk->bucket->lock);
+	rcu_read_unlock();
+}
+
+/* The socket at a position or behind it, or NULL. Some bucket is locked, and is after it. */
 static struct sock *nym_proc_seek(struct seq_file *seq, loff_t *pos)
 {
 	struct nym_net *nn = nym_net(seq_file_net(seq));
@@ -28,12 +56,12 @@ static struct sock *nym_proc_seek(struct seq_file *seq, loff_t *pos)
 		struct sock *sk;
 		u64 i = 0;
 
+		nym_proc_unlock(seq->private);
 		/* Nothing is held here: let others have the processor. */
-		rcu_read_unlock();
 		cond_resched();
-		rcu_read_lock();
+		nym_proc_lock(seq->private, &nn->sockets[bucket]);
 
-		sk_for_each_rcu(sk, &nn->sockets[bucket].head) {
+		sk_for_each(sk, &nn->sockets[bucket].head) {
 			if (i++ == index) {
 				*pos = NYM_POS(bucket, index);
 				return sk;
@@ -44,9 +72,9 @@ static struct sock *nym_proc_seek(struct seq_file *seq, loff_t *pos)
 }
 
 static void *nym_proc_start(struct seq_file *seq, loff_t *pos)
-	__acquires(RCU)
+	__acquires(RCU) __acquires(seq->private)
 {
-	rcu_read_lock();
+	nym_proc_lock(seq->private, nym_net(seq_file_net(seq))->sockets);
 	return *pos ? nym_proc_seek(seq, pos) : SEQ_START_TOKEN;
 }
 
@@ -59,15 +87,14 @@ static void *nym_proc_next(struct seq_file *seq, void *v, loff_t *pos)
 		return nym_proc_seek(seq, pos);
 
 	/* The usual case: the successor is the next in its bucket. */
-	sk = hlist_entry_safe(rcu_dereference(hlist_next_rcu(&((struct sock *)v)->sk_node)),
-			      struct sock, sk_node);
+	sk = sk_next(v);
 	return sk ? sk : nym_proc_seek(seq, pos);
 }
 
 static void nym_proc_stop(struct seq_file *seq, void *v)
-	__releases(RCU)
+	__releases(seq->private) __releases(RCU)
 {
-	rcu_read_unlock();
+	nym_proc_unlock(seq->private);
 }
 
 static const char *nym_proc_type(const struct sock *sk)
@@ -189,7 +216,7 @@ static const struct seq_operations nym_proc_ops = {
 int nym_proc_net_init(struct net *net)
 {
 	return proc_create_net("nym", 0444, net->proc_net, &nym_proc_ops,
-			       sizeof(struct seq_net_private)) ? 0 : -ENOMEM;
+			       sizeof(struct nym_proc_walk)) ? 0 : -ENOMEM;
 }
 
 /**

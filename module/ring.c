@@ -335,7 +335,7 @@ void nym_ring_leave(struct nym_ring *ring, struct nym_ring_cursor *cur)
 
 /**
  * nym_ring_drain() - throw away all there is to read
- * @ring: the ring
+ * @ring: the ring, which nobody else reads any more
  *
  * Context: takes @ring->rlock, sleeps
  */
@@ -343,11 +343,12 @@ void nym_ring_drain(struct nym_ring *ring)
 {
 	struct nym_ring_cursor cur;
 
+	if (!nym_ring_used(ring))
+		return;
 	mutex_lock(&ring->rlock);
 	nym_ring_read_begin(ring, &cur);
 	/* Pairs with nym_ring_is_lost(), by the release of the head. */
-	if (cur.pos != cur.end)
-		WRITE_ONCE(ring->lost, 1);
+	WRITE_ONCE(ring->lost, 1);
 	nym_ring_skip(&cur, cur.end - cur.pos);
 	nym_ring_consume(ring, &cur);
 	mutex_unlock(&ring->rlock);

@@ -600,6 +600,11 @@ TEST_F(file, protocols_counts_sockets)
 	nym_count(&counts);
 	EXPECT_EQ(3, counts.sockets);
 	EXPECT_EQ(3, counts.lines);
+	/* Also where the other end still leads to it. */
+	EXPECT_OK(close(pair[0]));
+	nym_count(&counts);
+	EXPECT_EQ(2, counts.sockets);
+	EXPECT_EQ(2, counts.lines);
 }
 
 NYM_TEST_MAIN
