@@ -112,6 +112,7 @@ install-user: tools
 	install -m 644 userspace-demo/nym.bash-completion $(completions)/nymctl
 	ln -sf nymctl $(completions)/nymcat
 	ln -sf nymctl $(completions)/nym-activate
+	ln -sf nymctl $(completions)/nymify
 
 uninstall:
 	find $(DESTDIR)/lib/modules/$(release) -name 'nym.ko*' -delete
