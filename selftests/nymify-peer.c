@@ -26,6 +26,7 @@
 #include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 #include <linux/nym.h>
 
@@ -870,6 +871,440 @@ static void check_pair(void)
 	REQUIRE(has(pair[0], SO_DOMAIN, AF_UNIX));
 }
 
+/* How many descriptors are open: a call that fails leaves none. */
+static int descriptors(void)
+{
+	int fd, n = 0;
+
+	for (fd = 0; fd < 256; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+/* A call that waits, and what ends it. */
+struct blocking {
+	long (*call)(int fd);
+	void (*end)(int fd);
+	int fd;
+};
+
+static long wait_accept(int fd)
+{
+	struct sockaddr_un addr;
+	socklen_t len = sizeof(addr);
+	int a = accept(fd, (struct sockaddr *)&addr, &len);
+
+	return a < 0 ? a : close(a);
+}
+
+static long wait_accept4(int fd)
+{
+	int a = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+
+	return a < 0 ? a : close(a);
+}
+
+static void end_accept(int fd)
+{
+	(void)fd;
+	close(caller(SOCK_STREAM, "server"));
+}
+
+static long wait_recvfrom(int fd)
+{
+	struct sockaddr_un addr;
+	socklen_t len = sizeof(addr);
+	char c;
+
+	return recvfrom(fd, &c, 1, 0, (struct sockaddr *)&addr, &len) == 1 ? 0 : -1;
+}
+
+static long wait_recvmsg(int fd)
+{
+	struct sockaddr_un addr;
+	char c;
+	struct iovec io = { &c, 1 };
+	struct msghdr m = {
+		.msg_name = &addr, .msg_namelen = sizeof(addr), .msg_iov = &io, .msg_iovlen = 1,
+	};
+
+	return recvmsg(fd, &m, 0) == 1 ? 0 : -1;
+}
+
+static long wait_recvmmsg(int fd)
+{
+	struct sockaddr_un addr;
+	char c;
+	struct iovec io = { &c, 1 };
+	struct mmsghdr m = { .msg_hdr = {
+		.msg_name = &addr, .msg_namelen = sizeof(addr), .msg_iov = &io, .msg_iovlen = 1,
+	} };
+
+	return recvmmsg(fd, &m, 1, 0, NULL) == 1 ? 0 : -1;
+}
+
+static void end_receive(int fd)
+{
+	int c = open_socket(SOCK_DGRAM);
+
+	(void)fd;
+	REQUIRE(send_to(c, "datagrams", "x") == 1);
+	close(c);
+}
+
+/* The backlog of "full" has room for one. */
+static long wait_connect(int fd)
+{
+	return connect_to(fd, "full");
+}
+
+static int full;
+
+static void end_connect(int fd)
+{
+	(void)fd;
+	close(accept(full, NULL, NULL));
+}
+
+static void each_blocking(void (*check)(const struct blocking *how))
+{
+	static long (*const receive[])(int fd) = { wait_recvfrom, wait_recvmsg, wait_recvmmsg };
+	struct blocking how = { wait_accept, end_accept, listener(SOCK_STREAM, "server") };
+	size_t i;
+
+	check(&how);
+	how.call = wait_accept4;
+	check(&how);
+	close(how.fd);
+	how.fd = bound(SOCK_DGRAM, "datagrams");
+	how.end = end_receive;
+	for (i = 0; i < sizeof(receive) / sizeof(receive[0]); i++) {
+		how.call = receive[i];
+		check(&how);
+	}
+	close(how.fd);
+	full = bound(SOCK_STREAM, "full");
+	REQUIRE(!listen(full, 0));
+	caller(SOCK_STREAM, "full");
+	how = (struct blocking){ wait_connect, end_connect, open_socket(SOCK_STREAM) };
+	check(&how);
+	REQUIRE(!unlink(path("server")) && !unlink(path("datagrams")) && !unlink(path("full")));
+}
+
+static void on_signal(int sig)
+{
+	(void)sig;
+}
+
+static void handle(int sig, int flags)
+{
+	struct sigaction act = { .sa_handler = on_signal, .sa_flags = flags };
+
+	REQUIRE(!sigaction(sig, &act, NULL));
+}
+
+/* Who disturbs a thread until it has seen enough, and then lets its call end. */
+struct disturber {
+	pthread_t target;
+	const struct blocking *how;
+	int left;
+};
+
+static void *disturb(void *arg)
+{
+	struct disturber *d = arg;
+
+	while (__atomic_fetch_sub(&d->left, 1, __ATOMIC_RELAXED) > 0) {
+		usleep(30000);
+		pthread_kill(d->target, SIGUSR1);
+	}
+	d->how->end(d->how->fd);
+	return NULL;
+}
+
+/* The result of the call, disturbed so often or until it has failed. */
+static long disturbed(const struct blocking *how, int times)
+{
+	struct disturber d = { pthread_self(), how, times };
+	pthread_t thread;
+	long result;
+	int err;
+
+	REQUIRE(!pthread_create(&thread, NULL, disturb, &d));
+	result = how->call(how->fd);
+	err = errno;
+	__atomic_store_n(&d.left, 0, __ATOMIC_RELAXED);
+	REQUIRE(!pthread_join(thread, NULL));
+	errno = err;
+	return result;
+}
+
+static void interrupt(const struct blocking *how)
+{
+	int before = descriptors();
+
+	handle(SIGUSR1, 0);
+	FAILS(disturbed(how, 1000), EINTR);
+	REQUIRE(descriptors() == before);
+	/* Now somebody has ended it: nothing of the first call is left in the way. */
+	REQUIRE(!how->call(how->fd) && descriptors() == before);
+}
+
+static void check_interrupt(void)
+{
+	each_blocking(interrupt);
+}
+
+static void restart(const struct blocking *how)
+{
+	int before = descriptors();
+
+	handle(SIGUSR1, SA_RESTART);
+	REQUIRE(!disturbed(how, 8) && descriptors() == before);
+}
+
+static void check_restart(void)
+{
+	each_blocking(restart);
+}
+
+static void *call_and_wait(void *arg)
+{
+	const struct blocking *how = arg;
+
+	how->call(how->fd);
+	return NULL;
+}
+
+static void cancel(const struct blocking *how)
+{
+	int before = descriptors();
+	pthread_t thread;
+	void *result;
+
+	REQUIRE(!pthread_create(&thread, NULL, call_and_wait, (void *)how));
+	usleep(200000);
+	REQUIRE(!pthread_cancel(thread) && !pthread_join(thread, &result));
+	REQUIRE(result == PTHREAD_CANCELED && descriptors() == before);
+	/* The next one finds all as it was. */
+	how->end(how->fd);
+	REQUIRE(!how->call(how->fd) && descriptors() == before);
+}
+
+/* In these calls AF_UNIX cancels nobody, and nymify must not leave anything there. */
+static void *cancelled_already(void *arg)
+{
+	int c = *(int *)arg;
+	struct stat st;
+
+	pthread_cancel(pthread_self());
+	stat(path("server"), &st);
+	access(path("server"), R_OK);
+	access(path("none"), R_OK);
+	chmod(path("server"), 0700);
+	unlink(path("none"));
+	bind_to(c, "client");
+	pthread_testcancel();
+	return NULL;
+}
+
+static void check_cancel(void)
+{
+	int s, c, before;
+	pthread_t thread;
+	void *result;
+
+	each_blocking(cancel);
+	s = bound(SOCK_DGRAM, "server");
+	c = caller(SOCK_DGRAM, "server");
+	before = descriptors();
+	REQUIRE(!pthread_create(&thread, NULL, cancelled_already, &c));
+	REQUIRE(!pthread_join(thread, &result) && result == PTHREAD_CANCELED);
+	REQUIRE(descriptors() == before && is_socket("server", 0700, getuid(), getgid()));
+	REQUIRE(send(c, "x", 1, 0) == 1 && comes(s, "x", "client"));
+	REQUIRE(!unlink(path("server")) && !unlink(path("client")));
+}
+
+static int lingers(int fd)
+{
+	socklen_t len = sizeof(int);
+	int ms = -1;
+
+	REQUIRE(!getsockopt(fd, SOL_NYM, NYM_LINGER, &ms, &len));
+	return ms;
+}
+
+/* With --linger 30000: each name but those that nobody can ask for. */
+static void check_linger(void)
+{
+	struct sockaddr_un addr;
+	struct stat st;
+	socklen_t len;
+	int s, d = open_socket(SOCK_DGRAM), u = open_socket(SOCK_STREAM);
+
+	REQUIRE(lingers(bound(SOCK_DGRAM, "datagrams")) == 30000);
+	s = bound(SOCK_STREAM, "server.tmp");
+	REQUIRE(lingers(s) == 30000 && !rename(path("server.tmp"), path("server")));
+	REQUIRE(lingers(s) == 30000);
+	/* Of the name that it had before, nothing is kept. */
+	FAILS(stat(path("server.tmp"), &st), ENOENT);
+	len = abstract(&addr, "lingers", 7);
+	REQUIRE(!bind(u, (struct sockaddr *)&addr, len) && lingers(u) == 30000);
+	REQUIRE(!bind(d, (struct sockaddr *)&(sa_family_t){ AF_UNIX }, sizeof(sa_family_t)));
+	REQUIRE(is_expected(d) && !lingers(d) && !lingers(caller(SOCK_DGRAM, "datagrams")));
+}
+
+/* The file of --hold is "hold" in our directory, where a rule maps everything. */
+static void hold(bool on)
+{
+	if (on)
+		REQUIRE(!close(open(path("hold"), O_CREAT | O_EXCL | O_WRONLY, 0600)));
+	else
+		REQUIRE(!unlink(path("hold")));
+}
+
+static long long now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
+
+/* A call that is there stays there, and the program is slowed down. */
+static void nobody_is_taken(int s, int err)
+{
+	struct pollfd p = { .fd = s, .events = POLLIN };
+	long long start = now_ms();
+	int before = descriptors();
+
+	FAILS(accept(s, NULL, NULL), err);
+	FAILS(accept4(s, NULL, NULL, SOCK_CLOEXEC), err);
+	REQUIRE(now_ms() - start >= 40 && descriptors() == before);
+	REQUIRE(poll(&p, 1, 0) == 1 && p.revents == POLLIN);
+}
+
+static void hold_pending(int s)
+{
+	int c, a;
+
+	hold(true);
+	c = caller(SOCK_STREAM, "server");
+	nobody_is_taken(s, ECONNABORTED);
+	REQUIRE(!fcntl(s, F_SETFL, O_NONBLOCK));
+	nobody_is_taken(s, EAGAIN);
+	hold(false);
+	a = accept(s, NULL, NULL);
+	REQUIRE(a >= 0 && carries(c, a) && !close(a) && !close(c));
+	FAILS(accept(s, NULL, NULL), EAGAIN);
+	REQUIRE(!fcntl(s, F_SETFL, 0));
+}
+
+static void *accept_and_tell(void *arg)
+{
+	return (void *)(long)(accept(*(int *)arg, NULL, NULL) < 0 ? errno : 0);
+}
+
+/* It waits for a call already when the file is made. */
+static void hold_waiting(int s)
+{
+	pthread_t thread;
+	void *err;
+	int c;
+
+	REQUIRE(!pthread_create(&thread, NULL, accept_and_tell, &s));
+	usleep(300000);
+	hold(true);
+	c = caller(SOCK_STREAM, "server");
+	REQUIRE(!pthread_join(thread, &err) && (long)err == ECONNABORTED);
+	hold(false);
+	REQUIRE(!wait_accept(s) && !close(c));
+}
+
+static void hold_times(int s)
+{
+	struct timeval time = { .tv_usec = 150000 }, never = { };
+	long long start = now_ms();
+
+	REQUIRE(!setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof(time)));
+	FAILS(accept(s, NULL, NULL), EAGAIN);
+	hold(true);
+	FAILS(accept(s, NULL, NULL), EAGAIN);
+	REQUIRE(now_ms() - start >= 290);
+	hold(false);
+	REQUIRE(!setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &never, sizeof(never)));
+}
+
+/* Who waits for edges is told again, during and after the hold. */
+static void hold_edges(int s)
+{
+	struct epoll_event e = { .events = EPOLLIN | EPOLLET, .data.u64 = 5 };
+	int epoll = epoll_create1(0), c, i;
+
+	REQUIRE(!fcntl(s, F_SETFL, O_NONBLOCK));
+	REQUIRE(!epoll_ctl(epoll, EPOLL_CTL_ADD, s, &e));
+	hold(true);
+	c = caller(SOCK_STREAM, "server");
+	for (i = 0; i < 3; i++) {
+		REQUIRE(reports(epoll, EPOLLIN, 5));
+		FAILS(accept(s, NULL, NULL), EAGAIN);
+	}
+	hold(false);
+	REQUIRE(reports(epoll, EPOLLIN, 5) && !wait_accept(s) && !close(c));
+	FAILS(accept(s, NULL, NULL), EAGAIN);
+	REQUIRE(!epoll_wait(epoll, &e, 1, 0) && !close(epoll) && !fcntl(s, F_SETFL, 0));
+}
+
+/* Other sockets are not held, and what is an error is told. */
+static void hold_others(int s)
+{
+	int u = open_socket(SOCK_STREAM), c = open_socket(SOCK_STREAM), a;
+	struct sockaddr_un addr;
+	socklen_t len = abstract(&addr, "nymify hold", 11);
+
+	REQUIRE(!bind(u, (struct sockaddr *)&addr, len) && family(u) == AF_UNIX && !listen(u, 1));
+	hold(true);
+	REQUIRE(!connect(c, (struct sockaddr *)&addr, len) && !wait_accept(u));
+	c = caller(SOCK_STREAM, "server");
+	FAILS(accept(c, NULL, NULL), EINVAL);
+	FAILS(accept(bound(SOCK_STREAM, "other"), NULL, NULL), EINVAL);
+	FAILS(accept(STDIN_FILENO, NULL, NULL), ENOTSOCK);
+	FAILS(accept(-1, NULL, NULL), EBADF);
+	hold(false);
+	a = accept(s, NULL, NULL);
+	REQUIRE(a >= 0 && carries(c, a));
+	hold(true);
+	REQUIRE(!shutdown(s, SHUT_RD));
+	FAILS(accept(s, NULL, NULL), EINVAL);
+	hold(false);
+}
+
+static void check_hold(void)
+{
+	int s = listener(SOCK_STREAM, "server"), h = bound(SOCK_STREAM, "hold");
+
+	/* A socket at that path is no file. */
+	REQUIRE(!access(path("hold"), F_OK));
+	end_accept(s);
+	REQUIRE(!wait_accept(s) && !close(h) && !unlink(path("hold")));
+	hold_pending(s);
+	hold_waiting(s);
+	hold_times(s);
+	hold_edges(s);
+	hold_others(s);
+}
+
+/* poll() is never restarted, so with --hold it counts what the handlers ask for. */
+static void check_hold_signals(void)
+{
+	struct blocking how = { wait_accept, end_accept, listener(SOCK_STREAM, "server") };
+
+	restart(&how);
+	handle(SIGUSR2, 0);
+	FAILS(disturbed(&how, 1000), EINTR);
+	REQUIRE(!wait_accept(how.fd) && !unlink(path("server")));
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -886,7 +1321,10 @@ int main(int argc, char **argv)
 		{ "rename", check_rename }, { "fork", check_fork },
 		{ "exec", check_exec }, { "after_exec", check_after_exec },
 		{ "relative", check_relative }, { "threads", check_threads },
-		{ "pair", check_pair },
+		{ "pair", check_pair }, { "interrupt", check_interrupt },
+		{ "restart", check_restart }, { "cancel", check_cancel },
+		{ "linger", check_linger }, { "hold", check_hold },
+		{ "hold_signals", check_hold_signals },
 	};
 	size_t i;
 

@@ -33,6 +33,89 @@ pairs() {
 		runs nym stream nymify -p -m "$tmp/*=t/*"
 }
 
+# names TEXT: what "nymctl ls -a" has a line with.
+names() {
+	nymctl ls -a | grep -q -- "$1"
+}
+
+# A server that answers each caller with this word, and goes on where it is told to.
+answer='socket($s, AF_UNIX, SOCK_STREAM, 0) && bind($s, pack_sockaddr_un($ARGV[0])) &&
+	listen($s, 5) or exit 1;
+	for (;;) { syswrite($c, "$ARGV[1]\n") if accept($c, $s); close($c) if $c }'
+
+# With --linger, callers wait for the next server; without, they are refused.
+linger() {
+	runs nym linger nymify --linger 30000 -m "$tmp/nym/*=l/*" -m '@*=l/*' || return
+	at=t/lasts
+	listen_at /t/lasts -m '/t/*=t/*' || return
+	end_servers
+	! nymctl info t/lasts 2>err && gives 1 nymcat t/lasts || return
+	# Not of nymify itself, but of a program that is run by it.
+	serve t/lasts nymify --linger 30000 -m '/t/*=t/*' sh -c 'exec perl -MSocket -e "$@"' sh \
+		"$answer" /t/lasts first || return
+	end_servers
+	nymcat t/lasts >answer </dev/null &
+	caller=$!
+	soon names ' connecting ' && kill -0 "$caller" || return
+	serve t/lasts nymify -m '/t/*=t/*' perl -MSocket -e "$answer" /t/lasts second || return
+	wait "$caller" && holds answer second
+}
+
+hold() {
+	runs nym hold nymify --hold "$tmp/nym/hold" -m "$tmp/nym/*=t/*" &&
+		runs nym hold_signals nymify --hold "$tmp/nym/hold" -m "$tmp/nym/*=t/*" || return
+	# With a file that is not there, and one that cannot be, all is as ever.
+	for what in stream nonblocking fork interrupt restart cancel; do
+		runs nym "$what" nymify --hold "$tmp/no/file" -m "$tmp/nym/*=t/*" || return
+	done
+}
+
+pending() {
+	gives 0 nymctl info t/again && says "pending *$1"
+}
+
+# Calls move from one server that holds them to the next, and none is lost.
+hold_restart() {
+	set -- nymify --hold held --linger 30000 -m '/t/*=t/*' perl -MSocket -e "$answer" /t/again
+	serve t/again "$@" first || return
+	gives 0 nymcat t/again && says first || return
+	: >held
+	nymcat t/again >answer1 </dev/null &
+	one=$!
+	nymcat t/again >answer2 </dev/null &
+	two=$!
+	soon pending 2 && end_servers || return
+	serve t/again "$@" second && pending 2 && sleep 1 && pending 2 || return
+	rm held
+	wait "$one" && wait "$two" && holds answer1 second && holds answer2 second &&
+		gives 0 nymcat t/again && says second
+}
+
+wrong_settings() {
+	for ms in 0 -1 3600001 99999999999999999999 1s 1.5 ''; do
+		gives 125 nymify -m /a=a --linger "$ms" true && says 'no number of milliseconds' &&
+			says "Try 'nymify --help'" || return
+	done
+	gives 125 nymify -m /a=a --linger && gives 125 nymify -m /a=a --hold &&
+		gives 125 nymify -m /a=a --hold '' true && says 'cannot be a file' &&
+		gives 125 nymify -m /a=a --hold "$(printf '%05000d' 0)" true && says 'cannot be a file' &&
+		gives 125 nymify --linger 5 --hold f true && says 'no rules'
+}
+
+# One name for two paths: who has bound either has both.
+one_name() {
+	set -- nymify -m '/t/one/*=t/*' -m '/t/two/*=t/*' perl -MSocket -MErrno -e
+	serve t/both "$@" 'socket($s, AF_UNIX, SOCK_STREAM, 0) &&
+		bind($s, pack_sockaddr_un("/t/two/both")) && listen($s, 5) or exit 1;
+		unpack_sockaddr_un(getsockname($s)) eq "/t/one/both" or exit 2;
+		accept($c, $s) for 1, 2; sleep 100' || return
+	gives 0 "$@" 'for ("/t/one/both", "/t/two/both") {
+		socket($c, AF_UNIX, SOCK_STREAM, 0) && connect($c, pack_sockaddr_un($_)) or exit 1;
+		unpack_sockaddr_un(getpeername($c)) eq "/t/one/both" or exit 2;
+		socket($s, AF_UNIX, SOCK_STREAM, 0) && !bind($s, pack_sockaddr_un($_)) &&
+			$!{EADDRINUSE} or exit 3 }'
+}
+
 help() {
 	gives 0 nymify --help && says '^usage: nymify' && gives 0 nymify -h && says fallback
 }
@@ -151,6 +234,16 @@ environment() {
 	[ "$status" = 0 ] && says '/nymify-preload.so:libm.so.6 -f$' && [ ! -s err ]
 }
 
+# Where the file is does not change with the directory; and of a nymify that runs
+# another one, the inner one's options count.
+settings() {
+	set -- sh -c 'cd / && echo "$NYMIFY_LINGER:$NYMIFY_HOLD:$NYMIFY_PAIRS"'
+	gives 0 nymify -m /a=a -p --linger 7 --hold f/g "$@" && says "^7:$PWD/f/g:1\$" &&
+		gives 0 nymify -m /a=a --hold /f/g "$@" && says '^:/f/g:$' &&
+		gives 0 nymify -m /a=a -p --linger 7 --hold f sh -c 'exec "$@"' sh \
+			nymify -m /a=a "$@" && says '^::$'
+}
+
 # Linux frees the last sockets some time after they are closed.
 unload() {
 	soon rmmod nym 2>/dev/null
@@ -169,8 +262,8 @@ missing() {
 	insmod "$NYM_MODULE" && return "$status"
 }
 
-checks=30
-[ -n "$NYM_MODULE" ] || checks=29
+checks=39
+[ -n "$NYM_MODULE" ] || checks=38
 chmod 755 .
 echo "1..$checks"
 check "stream sockets and their addresses" same stream
@@ -192,15 +285,24 @@ check "fork" same fork
 check "exec" same exec
 check "relative paths" same relative
 check "threads" same threads
+check "signals interrupt what waits" same interrupt
+check "signals that do not" same restart
+check "threads that are cancelled" same cancel
 check "pairs" pairs
+check "--linger" linger
+check "--hold" hold
+check "a restart with both" hold_restart
 check "--help" help
 check "wrong usage gives 125" wrong_usage
 check "wrong rules, too" wrong_rules
+check "wrong --linger and --hold" wrong_settings
+check "two paths for one name" one_name
 check "which rule counts, and what it makes" rules
 check "names that cannot be bound" no_name
 check "the socket of another process" not_ours
 check "a full backlog" parked
 check "which programs can be run" programs
 check "the environment" environment
+check "--linger and --hold in it" settings
 [ -z "$NYM_MODULE" ] || check "without the module, and --fallback" missing
 exit $failed

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What nymify has to know about a path and its name: whether there is a file,
- * whether somebody has the name, and whose it is.
+ * whether somebody has the name, and whose it is. The kernel is asked past the C
+ * library: a thread that was cancelled there would leave a descriptor behind.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -10,6 +11,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
@@ -57,8 +59,7 @@ static int probe(const struct nymify_name *name)
 	int fd = socket(AF_NYM, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd >= 0) {
-		err = NYMIFY_NEXT(connect)(fd, (const struct sockaddr *)&name->addr, name->len) ?
-		      errno : 0;
+		err = syscall(SYS_connect, fd, &name->addr, name->len) ? errno : 0;
 		nymify_close(fd);
 	}
 	errno = saved;
@@ -134,7 +135,7 @@ static bool ask(int nl, unsigned int types, unsigned int states)
 		},
 	};
 
-	return send(nl, &m, sizeof(m), 0) == sizeof(m);
+	return syscall(SYS_sendto, nl, &m, sizeof(m), 0, NULL, 0) == sizeof(m);
 }
 
 static bool is_wanted(const struct nlmsghdr *head, const char *name,
@@ -162,7 +163,7 @@ static int look(int nl, const char *name, struct nym_diag_owner *owner, unsigned
 {
 	char buf[ANSWER_MAX] __attribute__((aligned(8)));
 	struct nlmsghdr *head = (void *)buf;
-	ssize_t len = recv(nl, buf, sizeof(buf), 0);
+	ssize_t len = syscall(SYS_recvfrom, nl, buf, sizeof(buf), 0, NULL, NULL);
 
 	if (len <= 0)
 		return -1;

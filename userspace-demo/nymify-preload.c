@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -58,7 +59,7 @@ static bool is_other_file(const struct sockaddr *addr, socklen_t len)
 }
 
 /* Binds a new socket and puts it in the place of the old one. */
-static int bind_name(int fd, const struct nymify_name *name)
+static int bind_name(int fd, const struct nymify_name *name, int linger)
 {
 	union nymify_addr peer;
 	socklen_t len = sizeof(peer);
@@ -67,10 +68,12 @@ static int bind_name(int fd, const struct nymify_name *name)
 
 	if (new < 0)
 		return -1;
-	if (NYMIFY_NEXT(bind)(new, name_addr(name), name->len) ||
+	if (NYMIFY_NEXT(setsockopt)(new, SOL_NYM, NYM_LINGER, &linger, sizeof(linger)) ||
+	    NYMIFY_NEXT(bind)(new, name_addr(name), name->len) ||
 	    /* Only paths have permissions in AF_UNIX. */
 	    (name->abstract && fchmod(new, 0777)) ||
-	    (connected && NYMIFY_NEXT(connect)(new, &peer.sa, len))) {
+	    /* It must not be where a thread is cancelled: @new would be left. */
+	    (connected && syscall(SYS_connect, new, &peer, len))) {
 		nymify_close(new);
 		return -1;
 	}
@@ -108,7 +111,8 @@ static int bind_chosen(int fd)
 			return -1;
 		found = choose_name(probe, &name);
 		/* As long as the probe is open, nobody else is given that name. */
-		err = found > 0 ? bind_name(fd, &name) : found;
+		/* No successor could ask for it, so it need not be kept for one. */
+		err = found > 0 ? bind_name(fd, &name, 0) : found;
 		nymify_close(probe);
 		if (!found)
 			return NYMIFY_NEXT(bind)(fd, &any, sizeof(sa_family_t));
@@ -145,7 +149,7 @@ NYMIFY_EXPORT int bind(int fd, __CONST_SOCKADDR_ARG arg, socklen_t len)
 		return -1;
 	if (found && (nymify_is_fresh(fd) || is_loose(fd))) {
 		if (!is_other_file(addr, len))
-			return bind_name(fd, &name);
+			return bind_name(fd, &name, nymify_linger());
 		errno = EADDRINUSE;
 		return -1;
 	}

@@ -76,6 +76,8 @@ NYMIFY_EXPORT int accept(int fd, __SOCKADDR_ARG arg, socklen_t *len)
 	socklen_t addr_len = sizeof(addr);
 	int new;
 
+	if (!nymify_may_accept(fd))
+		return -1;
 	if (!wants_addr(arg.__sockaddr__, len))
 		return NYMIFY_NEXT(accept)(fd, arg, len);
 	new = NYMIFY_NEXT(accept)(fd, &addr.sa, &addr_len);
@@ -90,6 +92,8 @@ NYMIFY_EXPORT int accept4(int fd, __SOCKADDR_ARG arg, socklen_t *len, int flags)
 	socklen_t addr_len = sizeof(addr);
 	int new;
 
+	if (!nymify_may_accept(fd))
+		return -1;
 	if (!wants_addr(arg.__sockaddr__, len))
 		return NYMIFY_NEXT(accept4)(fd, arg, len, flags);
 	new = NYMIFY_NEXT(accept4)(fd, &addr.sa, &addr_len, flags);

@@ -31,19 +31,23 @@ static int listen_likewise(int fd, int new)
  */
 static int rebind(int fd, const struct nymify_name *name)
 {
-	int share = NYM_SHARE_ON, new = nymify_clone(fd, AF_NYM);
+	int share = NYM_SHARE_ON, linger = nymify_linger(), new = nymify_clone(fd, AF_NYM);
+	static const int off;
 	struct stat st;
 
 	if (new < 0)
 		return -1;
 	if (fstat(fd, &st) ||
 	    NYMIFY_NEXT(setsockopt)(new, SOL_NYM, NYM_SHARE, &share, sizeof(share)) ||
+	    NYMIFY_NEXT(setsockopt)(new, SOL_NYM, NYM_LINGER, &linger, sizeof(linger)) ||
 	    NYMIFY_NEXT(bind)(new, (const struct sockaddr *)&name->addr, name->len) ||
 	    /* bind() has taken the umask off once more. */
 	    fchmod(new, st.st_mode & 07777) || listen_likewise(fd, new)) {
 		nymify_close(new);
 		return -1;
 	}
+	/* The old name has been moved away: nobody is to wait for its successor. */
+	NYMIFY_NEXT(setsockopt)(fd, SOL_NYM, NYM_LINGER, &off, sizeof(off));
 	return nymify_install(new, fd);
 }
 

@@ -191,6 +191,22 @@ static bool is_watched(int fd)
 }
 
 /*
+ * nymify_remind() - what was reported of a descriptor was not made use of
+ *
+ * An epoll set that reports edges only (EPOLLET) would not report it again.
+ */
+void nymify_remind(int fd)
+{
+	int saved = errno;
+
+	/* With EPOLLONESHOT the program itself asks for the next report. */
+	if (fd < WATCHED_MAX &&
+	    (watches[fd].event.events & (EPOLLET | EPOLLONESHOT)) == EPOLLET)
+		is_watched(fd);
+	errno = saved;
+}
+
+/*
  * nymify_install() - put a socket in the place of another one
  * @new: it; closed in any case
  * @fd: where to

@@ -26,6 +26,9 @@ enum { TROUBLE = 125, CANNOT_RUN = 126, NOT_FOUND = 127 };
 
 enum { INTERPRETERS_MAX = 4 };
 
+/* Options without a letter. */
+enum { LINGER = 256, HOLD };
+
 /* The heads of a program of 64 bits and of its parts, as the kernel reads them. */
 struct elf_head {
 	unsigned char ident[EI_NIDENT];
@@ -46,7 +49,7 @@ static struct nymify_rules rules;
 static bool fallback;
 
 static const char help[] =
-"usage: nymify [-m PATTERN=NAME]... [-r FILE]... [-fp] PROGRAM [ARGUMENT]...\n"
+"usage: nymify [-m PATTERN=NAME]... [-r FILE]... [OPTION]... PROGRAM [ARGUMENT]...\n"
 "\n"
 "Runs PROGRAM with its AF_UNIX sockets on AF_NYM, as far as a rule says so.\n"
 "\n"
@@ -56,6 +59,10 @@ static const char help[] =
 "  -r, --rules FILE        more rules, one a line; '#' begins a comment\n"
 "  -f, --fallback          stay on AF_UNIX if the module is not there\n"
 "  -p, --pairs             socketpair() makes AF_NYM sockets, too\n"
+"      --linger MILLISECONDS\n"
+"                          keep a name so long for the next one who binds it: its\n"
+"                          callers wait\n"
+"      --hold FILE         take no calls as long as FILE is there: they wait\n"
 "  -h, --help\n"
 "\n"
 "The first rule that fits counts. Where none does, a socket stays AF_UNIX.\n"
@@ -79,6 +86,42 @@ static __attribute__((noreturn)) void bad_usage(void)
 {
 	fputs("Try 'nymify --help'.\n", stderr);
 	exit(TROUBLE);
+}
+
+static void set_environment(const char *name, const char *value)
+{
+	if (setenv(name, value, 1))
+		die(TROUBLE, "%s", strerror(errno));
+}
+
+static void set_linger(const char *arg)
+{
+	char *end;
+	long ms = strtol(arg, &end, 10);
+
+	if (end == arg || *end || ms < 1 || ms > NYMIFY_LINGER_MAX) {
+		fprintf(stderr, "nymify: --linger: '%s' is no number of milliseconds up to %d\n",
+			arg, NYMIFY_LINGER_MAX);
+		bad_usage();
+	}
+	set_environment(NYMIFY_ENV_LINGER, arg);
+}
+
+/* The program may be in another directory later. */
+static void set_hold(const char *file)
+{
+	char path[PATH_MAX] = "";
+	int len;
+
+	if (*file != '/' && !getcwd(path, sizeof(path)))
+		die(TROUBLE, "%s", strerror(errno));
+	len = strlen(path);
+	if (!*file || len + strlen(file) + 2 > sizeof(path)) {
+		fprintf(stderr, "nymify: --hold: '%s' cannot be a file\n", file);
+		bad_usage();
+	}
+	snprintf(path + len, sizeof(path) - len, "%s%s", len ? "/" : "", file);
+	set_environment(NYMIFY_ENV_HOLD, path);
 }
 
 static void add_rule(const char *text, size_t len)
@@ -278,7 +321,7 @@ static char *find_library(void)
 	die(TROUBLE, "%s is neither in %s nor in ../lib/nym", NYMIFY_LIBRARY, own);
 }
 
-static void set_environment(void)
+static void set_library(void)
 {
 	const char *others = getenv("LD_PRELOAD");
 	char *library = find_library(), *all = library;
@@ -288,8 +331,8 @@ static void set_environment(void)
 	/* What is preloaded already stays. */
 	if (others && *others && asprintf(&all, "%s:%s", library, others) < 0)
 		die(TROUBLE, "%s", strerror(errno));
-	if (setenv("LD_PRELOAD", all, 1) || setenv(NYMIFY_ENV_RULES, rules.text, 1))
-		die(TROUBLE, "%s", strerror(errno));
+	set_environment("LD_PRELOAD", all);
+	set_environment(NYMIFY_ENV_RULES, rules.text);
 }
 
 static void set_opt(int c)
@@ -305,7 +348,13 @@ static void set_opt(int c)
 		fallback = true;
 		break;
 	case 'p':
-		setenv(NYMIFY_ENV_PAIRS, "1", 1);
+		set_environment(NYMIFY_ENV_PAIRS, "1");
+		break;
+	case LINGER:
+		set_linger(optarg);
+		break;
+	case HOLD:
+		set_hold(optarg);
 		break;
 	case 'h':
 		fputs(help, stdout);
@@ -322,12 +371,17 @@ static void parse(int argc, char **argv)
 		{ "rules", required_argument, NULL, 'r' },
 		{ "fallback", no_argument, NULL, 'f' },
 		{ "pairs", no_argument, NULL, 'p' },
+		{ "linger", required_argument, NULL, LINGER },
+		{ "hold", required_argument, NULL, HOLD },
 		{ "help", no_argument, NULL, 'h' },
 		{ }
 	};
 	int c;
 
+	/* One nymify runs another: the options of the inner one count. */
 	unsetenv(NYMIFY_ENV_PAIRS);
+	unsetenv(NYMIFY_ENV_LINGER);
+	unsetenv(NYMIFY_ENV_HOLD);
 	/* Options behind the program are the program's. */
 	while ((c = getopt_long(argc, argv, "+m:r:fph", options, NULL)) != -1)
 		set_opt(c);
@@ -357,7 +411,7 @@ int main(int argc, char **argv)
 		fail_program(argv[0]);
 	if (has_module()) {
 		check_program(program);
-		set_environment();
+		set_library();
 	} else if (!fallback) {
 		die(TROUBLE, "no sockets of the family AF_NYM: %s. Is the module nym loaded?",
 		    strerror(errno));

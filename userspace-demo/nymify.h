@@ -18,15 +18,18 @@
 #define SO_PASSRIGHTS		83
 #endif
 
-/* How the rules, one a line, and --pairs come to the library. */
+/* How the rules, one a line, and the options come to the library. */
 #define NYMIFY_ENV_RULES	"NYMIFY_RULES"
 #define NYMIFY_ENV_PAIRS	"NYMIFY_PAIRS"
+#define NYMIFY_ENV_LINGER	"NYMIFY_LINGER"
+#define NYMIFY_ENV_HOLD		"NYMIFY_HOLD"
 
 #define NYMIFY_LIBRARY		"nymify-preload.so"
 
 enum {
 	NYMIFY_RULES_MAX = 256,
 	NYMIFY_TEXT_MAX = 32768,
+	NYMIFY_LINGER_MAX = 3600000,	/* milliseconds, as NYM_LINGER takes */
 };
 
 /* Text with at most one '*': what is before it, and what is behind it. */
@@ -95,6 +98,12 @@ enum nymify_call { NYMIFY_CALLS(NYMIFY_CALL) NYMIFY_CALL_COUNT };
 void *nymify_next(enum nymify_call call);
 const struct nymify_rules *nymify_rules(void);
 bool nymify_pairs(void);
+int nymify_linger(void);
+bool nymify_can_hold(void);
+bool nymify_held(void);
+
+/* nymify-hold.c */
+bool nymify_may_accept(int fd);
 
 /* nymify-socket.c */
 int nymify_domain(int fd);
@@ -104,6 +113,7 @@ bool nymify_has_peer(int fd);
 bool nymify_is_fresh(int fd);
 int nymify_clone(int fd, int domain);
 int nymify_install(int new, int fd);
+void nymify_remind(int fd);
 void nymify_close(int fd);
 int nymify_find(const struct nymify_name *name);
 
