@@ -15,12 +15,15 @@ pgbin=$(echo /usr/lib/postgresql/*/bin)
 LC_ALL=C
 export LC_ALL HOME="$tmp" PYTHONDONTWRITEBYTECODE=1
 
-# on-nym COMMAND... and on-unix COMMAND...: not for ever, and with the rule or without.
-# They are files, so that they become the command, and can be killed.
+# on-nym COMMAND... and on-unix COMMAND...: not for ever, and with the rule or without;
+# and on-nym-held, whose names linger, and which takes no calls while there is a file
+# "held". They are files, so that they become the command, and can be killed.
 write_wrappers() {
 	printf '#!/bin/sh\nexec timeout -k 5 300 "$@"\n' >on-unix
 	printf '#!/bin/sh\nexec timeout -k 5 300 nymify -m "%s/*=p/*" "$@"\n' "$at" >on-nym
-	chmod 755 on-unix on-nym
+	printf '#!/bin/sh\nexec timeout -k 5 300 nymify -m "%s/*=p/*" %s "$@"\n' "$at" \
+		"--linger 20000 --hold $tmp/held" >on-nym-held
+	chmod 755 on-unix on-nym on-nym-held
 	PATH=$tmp:$PATH
 }
 
@@ -265,7 +268,7 @@ make_database() {
 		END
 }
 
-# start_postgres on-nym|on-unix
+# start_postgres on-nym|on-nym-held|on-unix
 start_postgres() {
 	as postgres "$1" "$pgbin/pg_ctl" -D "$tmp/pg/data" -l "$tmp/pg/log" -t 200 -w start
 }
@@ -295,6 +298,65 @@ postgres_works() {
 	same "$(sql 'select count(*) from pgbench_history')" 100
 	status=$?
 	stop_postgres && return "$status"
+}
+
+postmaster() {
+	head -n 1 "$tmp/pg/data/postmaster.pid"
+}
+
+# No name, whether somebody has it or it only lingers.
+no_name_lingers() {
+	grep -qx 'names 0' /proc/net/nym_stats
+}
+
+# restart_held: callers wait while the server says that it stops, or starts.
+restart_held() {
+	: >"$tmp/held"
+	date +%s >began
+	as postgres on-nym-held "$pgbin/pg_ctl" -D "$tmp/pg/data" -l "$tmp/pg/log" -t 200 -w \
+		-m smart restart
+	status=$?
+	rm "$tmp/held"
+	date +%s >ended
+	return "$status"
+}
+
+# transactions_when CONDITION: those that began in a second for which it is true.
+transactions_when() {
+	cat load.* | awk -v began="$(cat began)" -v ended="$(cat ended)" \
+		"{ at = \$5 - \$3 / 1000000 } $1 { n++ } END { print n + 0 }"
+}
+
+# Each transaction has a connection of its own, and the first that fails ends a client.
+# Each client has a thread: it waits for its connection while others end their sessions.
+load_postgres() {
+	pg pgbench -h "$at" -C -n -c 4 -j 4 -T 45 -l --log-prefix="$PWD/load" postgres >load 2>&1
+}
+
+restarted_under_load() {
+	old=$(postmaster)
+	before=$(sql 'select count(*) from pgbench_history')
+	load_postgres &
+	load=$!
+	later eval '[ "$(sql "select count(*) from pgbench_history")" -gt "$((before + 8))" ]' &&
+		restart_held && kill -0 "$load" && [ "$(postmaster)" != "$old" ]
+	status=$?
+	wait "$load" || { cat load; return 1; }
+	cat load
+	for when in 'at + 1 < began' 'at > ended + 1'; do
+		echo "transactions, $when: $(transactions_when "$when")"
+		[ "$(transactions_when "$when")" -gt 4 ] || return
+	done
+	grep -q '^number of failed transactions: 0 ' load && ! grep -i abort load &&
+		same "$(sql 'select count(*) from pgbench_history')" \
+			"$((before + $(cat load.* | wc -l)))" && return "$status"
+}
+
+postgres_restart() {
+	start_postgres on-nym-held || return
+	restarted_under_load
+	status=$?
+	stop_postgres && later no_name_lingers && [ ! -e "$tmp/held" ] && return "$status"
 }
 
 # A service on the bus that reads from a descriptor it is sent.
@@ -428,7 +490,7 @@ mkdir -m 777 "$at"
 : >rates
 write_wrappers
 
-echo "1..12"
+echo "1..13"
 program "redis" redis
 program "memcached" memcached_works
 program "nginx serves files and calls a backend" nginx_works
@@ -436,6 +498,7 @@ program "nginx is replaced while it runs" nginx_upgrade
 program "haproxy is reloaded under load and loses no call" haproxy_works
 program "postgresql: initdb" make_database
 program "postgresql: peer authentication, pgbench, a restart" postgres_works
+program "postgresql: a restart under load that fails no transaction" postgres_restart
 program "dbus: names, credentials, a descriptor" dbus_works
 program "socat: streams, datagrams, abstract names" socat_works
 program "python's own tests of AF_UNIX" python_works
