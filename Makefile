@@ -40,6 +40,7 @@ help:
 	@echo 'make check-all       the same, also on the newest kernel and with PREEMPT_RT'
 	@echo 'make check-languages test the modules for Python, Perl, Ruby, Go, Rust and Node.js'
 	@echo 'make check-programs  test PostgreSQL, Redis, nginx and others with nymify'
+	@echo 'make bench-programs  measure two of these on nym and on AF_UNIX, in instructions'
 	@echo 'make check-debug     the same on a kernel that checks itself, built first'
 	@echo 'make check-races     the same on a kernel that looks for data races'
 	@echo 'make kernel-patch    make a patch series for a kernel source tree'
@@ -202,6 +203,15 @@ check-programs:
 	+@KERNELS='$(bench_kernels)' TESTS=programs.sh PROGRAMS=1 CHECK_TIMEOUT=2400 \
 		TEST_TIMEOUT=2000 qemu/check
 
+# How many calls of two of them there are in 10^9 instructions, on nym and on AF_UNIX.
+bench-programs:
+	@qemu/install-deps build run programs
+	+@kernel=$$(qemu/kernel $(firstword $(bench_kernels))) && \
+	module=$$(qemu/module $$kernel) && $(MAKE) -s --no-print-directory tools && \
+	$(MAKE) -s --no-print-directory selftests PROGRAMS=1 && \
+	qemu/run --strict --count -k $$kernel -m $$module -- \
+		build/selftests/nym/programs.sh rates
+
 # Everything again where memory, locks and leaks are watched, or data races. A
 # kernel is built for it the first time. It is some times slower.
 watched = TESTS='$(TESTS)' CHECK_TIMEOUT=3600 TEST_TIMEOUT=1200 TEST_SLOWER=8
@@ -272,6 +282,6 @@ clean:
 	rm -rf build
 
 .PHONY: all help modules tools install install-user uninstall selftests languages demo shell boot \
-	scale bench profile check check-all check-languages check-programs check-debug \
+	scale bench profile check check-all check-languages check-programs bench-programs check-debug \
 	check-packages check-races kernel-patch check-kernel-patch coverage fuzz fuzz-others lint \
 	docs clean
