@@ -35,8 +35,8 @@ static struct nym_sock *nym_file_sock(struct file *file)
 	struct socket *sock = sock_from_file(file);
 	struct sock *sk = sock ? sock->sk : NULL;
 
-	/* Pairs with who puts another protocol in its place, as TCP_ULP does. */
-	return sk && READ_ONCE(sk->sk_prot)->owner == THIS_MODULE ? nym_sk(sk) : NULL;
+	/* Pairs with who turns one socket into another, as IPV6_ADDRFORM does. */
+	return sk && READ_ONCE(sk->sk_family) == nym_family ? nym_sk(sk) : NULL;
 }
 
 /*
@@ -48,7 +48,7 @@ static bool nym_file_may_go(struct file *file)
 {
 	struct socket *sock = sock_from_file(file);
 
-	/* Pairs with who turns one socket into another, as IPV6_ADDRFORM does. */
+	/* Likewise. */
 	if (sock)
 		return READ_ONCE(sock->ops)->family != PF_UNIX;
 	return file_inode(file)->i_sb->s_magic != ANON_INODE_FS_MAGIC ||
