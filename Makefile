@@ -236,13 +236,13 @@ kernel-patch:
 
 # Its author is nobody. A kernel is built from it, patch by patch, the first time.
 check-kernel-patch:
-	@qemu/install-deps build patch
+	@qemu/install-deps build patch docs
 	+@source=$$(qemu/source) && series=build/check-kernel-patch && \
 	GIT_AUTHOR_NAME=nym GIT_AUTHOR_EMAIL=nym@localhost GIT_COMMITTER_NAME=nym \
 		GIT_COMMITTER_EMAIL=nym@localhost kernel-patch/make-series $$source $$series && \
 	kernel-patch/check $$source $$series && \
 	kernel=$$(qemu/debug-kernel in-tree $$series) && \
-	KERNELS=$$kernel $(watched) PARTS=2 qemu/check
+	KERNELS=$$kernel $(watched) $(apart) qemu/check
 
 coverage:
 	+@$(watched) $(apart) qemu/coverage
