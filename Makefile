@@ -44,7 +44,7 @@ help:
 	@echo 'make check-debug     the same on a kernel that checks itself, built first'
 	@echo 'make check-races     the same on a kernel that looks for data races'
 	@echo 'make kernel-patch    make a patch series for a kernel source tree'
-	@echo 'make check-kernel-patch  check it, and run the tests with nym built in'
+	@echo 'make check-kernel-patch  check it, build a kernel with it, run the tests there'
 	@echo 'make coverage        measure how much of the module the tests run'
 	@echo 'make fuzz            random calls, millions of them, on such a kernel'
 	@echo 'make fuzz-others     the same with the fuzzers that Debian has'
@@ -234,7 +234,8 @@ kernel-patch:
 	@source=$(if $(KSRC),$(KSRC),$$(qemu/source)) && \
 	kernel-patch/make-series $$source build/kernel-patch && ls build/kernel-patch
 
-# Its author is nobody. A kernel is built from it, patch by patch, the first time.
+# Its author is nobody. It is checked as text, then a kernel is built from it, patch by
+# patch, the first time; that one runs the tests. Documentation/testing.rst has more.
 check-kernel-patch:
 	@qemu/install-deps build patch docs
 	+@source=$$(qemu/source) && series=build/check-kernel-patch && \
