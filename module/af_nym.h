@@ -61,7 +61,8 @@
  *   backlog.c for calls, in member.c for names, in dgram_wait.c for datagrams.
  *   A field that is read without its lock is written by WRITE_ONCE() under it,
  *   and read by READ_ONCE(), unless it is published by a release: its
- *   description says so. Nothing but the field's own value follows from it.
+ *   description says so. Nothing but the field's own value follows from it. It is
+ *   no bool: compilers read that plainly where they check its value (UBSAN).
  *   Those of struct sock:
  *   sk_state     written under lock_sock; read at any time
  *   sk_shutdown  likewise; nym_shutdown() wakes who sleeps
@@ -139,7 +140,7 @@ struct nym_member {
 	kuid_t owner;
 	u8 share;
 	bool open;
-	bool idle;
+	u8 idle;
 };
 
 /**
@@ -354,8 +355,8 @@ struct nym_sock {
 	struct nym_conn __rcu *call;
 	struct nym_conn *conn;
 	u8 side;
-	bool passrights;
-	bool waits;
+	u8 passrights;
+	u8 waits;
 	u8 share;
 	u32 linger;
 	unsigned int inflight;

@@ -129,7 +129,7 @@ struct nym_dgram_sock {
 	u64 dropped;
 	u64 bytes_received;
 	u32 want;
-	bool want_files;
+	u8 want_files;
 	struct nym_endpoint *dest;
 	unsigned long reign;
 	seqcount_spinlock_t moves;

@@ -35,7 +35,7 @@ struct nym_loan {
 	size_t len;
 	size_t done;
 	u32 limit;
-	bool due;
+	u8 due;
 	unsigned int charged;
 	struct nym_chunk *chunk;
 };
