@@ -193,7 +193,7 @@ static int nym_proc_show(struct seq_file *seq, void *v)
 		seq_puts(seq, " Parked Peak Accepted Refused Dropped\n");
 		return 0;
 	}
-	/* A socket that is being made or released has no inode to show. */
+	/* A socket that is being made has no inode to show. */
 	sock = READ_ONCE(((struct sock *)v)->sk_socket);
 	if (sock)
 		nym_proc_sock(seq, v, SOCK_INODE(sock));

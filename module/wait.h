@@ -151,7 +151,7 @@ static inline void nym_conn_sign(struct sock *sk, const struct nym_end *to,
 	struct sock *peer;
 	bool wanted;
 
-	/* A socket's flags outlive its release: it stays with the conn. */
+	/* It stays with the conn; what its flags may be in, for a grace period. */
 	rcu_read_lock();
 	peer = rcu_dereference(to->sk);
 	wanted = nym_passcred(sk) || !peer || nym_passcred(peer);

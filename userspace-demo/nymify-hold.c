@@ -99,7 +99,7 @@ bool nymify_may_accept(int fd)
 	}
 	/* A listener that is shut down is an error, which accept() tells. */
 	if (p.revents == POLLIN && nymify_held()) {
-		keep_waiting(fd, ms);
+		keep_waiting(fd, ms != 0);
 		return false;
 	}
 	errno = saved;
